@@ -1,0 +1,1 @@
+"""The engine: expressions in, finished stages out."""

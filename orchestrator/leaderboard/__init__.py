@@ -1,0 +1,1 @@
+"""Results as rows, and the questions that are asked of them."""

@@ -1,0 +1,1 @@
+"""What one stage does: plain PyTorch, unaware of sweeps."""

@@ -1,0 +1,79 @@
+"""What a running stage is handed, and what it gives back. No torch, no ray: tests make their own."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
+
+from trainables.expression import Stage
+
+PREDICTIONS = "predictions.parquet"
+MODEL = "model"
+
+
+@dataclasses.dataclass(frozen=True)
+class Progress:
+    """Where a stage stands; yielded after every step of work.
+
+    Attributes:
+        step: Steps done.
+        total: Steps in all.
+        phase: What is being done: ``train``, ``dev``, ``test``, ...
+        metrics: New metrics, if the step ended an epoch or interval (``{"loss": 0.4, "dev/f1": 0.7}``).
+    """
+
+    step: int
+    total: int
+    phase: str = "train"
+    metrics: dict[str, float] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What a finished stage found; becomes ``result.json``.
+
+    Attributes:
+        metrics: Final metrics as fractions, named ``split/metric`` (``test/f1``).
+        history: One entry per epoch: epoch, step, loss, metrics.
+        facts: Other figures of the run: parameters, steps, tokens, precision, device.
+    """
+
+    metrics: dict[str, float]
+    history: list[dict[str, float]] = dataclasses.field(default_factory=list)
+    facts: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+#: A stage's implementation is ``def run(stage, context) -> Run``: yields Progress, returns a Result.
+Run: TypeAlias = Generator[Progress, None, Result]
+
+
+class Context(Protocol):
+    """A running stage's surroundings.
+
+    Attributes:
+        folder: Where to put ``model/`` and ``predictions.parquet``; becomes the finished stage's folder.
+        device: A torch device name; ``cpu`` or ``cuda``.
+        keep_model: Whether ``model/`` is wanted; a stage may leave it unwritten otherwise.
+    """
+
+    folder: Path
+    device: str
+    keep_model: bool
+
+    def model_folder(self, stage: Stage) -> Path:
+        """The local folder of an input's weights and tokenizer, in ``save_pretrained`` layout."""
+        ...
+
+    def load_checkpoint(self) -> dict[str, Any] | None:
+        """The state that was saved last, or None where the stage starts afresh."""
+        ...
+
+    def checkpoint_due(self) -> bool:
+        """Whether a checkpoint is wanted now: the interval is over, or the stage is about to be stopped."""
+        ...
+
+    def save_checkpoint(self, state: dict[str, Any]) -> None:
+        """Saves a state of tensors, numbers, strings, lists and dictionaries of them; replaces the last one."""
+        ...

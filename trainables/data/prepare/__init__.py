@@ -1,0 +1,1 @@
+"""Original corpora turned into the JSON-lines layout, one file per corpus."""

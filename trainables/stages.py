@@ -1,0 +1,223 @@
+"""The vocabulary of recipes: every stage as a frozen dataclass. No torch here.
+
+    bert = Pretrained("bert-base-uncased")
+    baseline = FineTune("ddi", bert, data="data/blurb")
+    stilt = FineTune("ddi", FineTune("chemprot", bert, data="data/blurb"), data="data/blurb")
+
+Hyperparameters of ``FineTune`` that are left out are the task's published ones.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+from trainables.data import corpora, pretrained, sources, tasks
+from trainables.errors import UserError
+from trainables.expression import Stage, located
+
+
+def _at_least(stage: Stage, low: float, *names: str) -> None:
+    for name in names:
+        value = getattr(stage, name)
+        if value is not None and value < low:
+            raise UserError(f"{type(stage).__name__}.{name}={value} must be at least {low:g}")
+
+
+def _share(stage: Stage, *names: str) -> None:
+    for name in names:
+        value = getattr(stage, name)
+        if not 0 <= value <= 1:
+            raise UserError(f"{type(stage).__name__}.{name}={value} must lie between 0 and 1")
+
+
+def _positive(stage: Stage, *names: str) -> None:
+    for name in names:
+        value = getattr(stage, name)
+        if value is not None and value <= 0:
+            raise UserError(f"{type(stage).__name__}.{name}={value} must be above 0")
+
+
+@dataclasses.dataclass(frozen=True)
+class Pretrained(Stage):
+    """Weights that lie elsewhere: a hub id with its revision, or a local folder.
+
+    Attributes:
+        name: Hub id, or path of a folder in ``save_pretrained`` layout.
+        revision: Commit, branch or tag on the hub; resolved to a commit for the key.
+    """
+
+    name: str = located()
+    revision: str | None = located(default=None)
+
+    stored: ClassVar[bool] = False
+
+    def fingerprints(self) -> dict[str, str]:
+        """Content hash of a local folder's files, or the hub commit."""
+        return {"weights": pretrained.fingerprint(self.name, self.revision)}
+
+    def label(self) -> str:
+        """The model's name."""
+        return self.name
+
+
+@dataclasses.dataclass(frozen=True)
+class RandomInit(Stage):
+    """A BERT encoder with random weights and a word-piece vocabulary trained on a corpus.
+
+    Attributes:
+        vocabulary: Corpus of the vocabulary; see :mod:`trainables.data.corpora`.
+        vocabulary_size: Word pieces at most, special tokens included.
+        hidden_size: Width.
+        layers: Transformer layers.
+        heads: Attention heads per layer; they divide the width.
+        intermediate_size: Width of the feed-forward layers.
+        positions: Longest input in word pieces.
+        seed: Of the weights.
+    """
+
+    vocabulary: str = located()
+    vocabulary_size: int = 30_522
+    hidden_size: int = 768
+    layers: int = 12
+    heads: int = 12
+    intermediate_size: int = 3_072
+    positions: int = 512
+    seed: int = 0
+
+    implementation: ClassVar[str] = "trainables.random_init:run"
+
+    def check(self) -> None:
+        """Refuses sizes below 1 and heads that do not divide the width."""
+        _at_least(self, 1, "vocabulary_size", "hidden_size", "layers", "heads", "intermediate_size", "positions")
+        if self.hidden_size % self.heads:
+            raise UserError(f"RandomInit.heads={self.heads} must divide hidden_size={self.hidden_size}")
+
+    def fingerprints(self) -> dict[str, str]:
+        """Hash of the vocabulary's corpus."""
+        return {"vocabulary": corpora.fingerprint(self.vocabulary)}
+
+    def label(self) -> str:
+        """The architecture in short."""
+        return f"random {self.layers}x{self.hidden_size}"
+
+
+@dataclasses.dataclass(frozen=True)
+class MaskedLanguageModel(Stage):
+    """Pretraining or domain adaptation: masked-language modelling as in BERT (15%, 80/10/10).
+
+    Attributes:
+        corpus: Unlabelled text; see :mod:`trainables.data.corpora`.
+        init: The model to start from.
+        data: Source of the task's text where ``corpus`` is ``task:NAME``.
+        epochs: Passes over the corpus.
+        batch_size: Sequences per step.
+        learning_rate: Peak of the linear schedule.
+        max_length: Word pieces per sequence.
+        mask_rate: Share of tokens to predict.
+        warmup_ratio: Warm-up as a share of all steps.
+        weight_decay: Of AdamW; none on biases and norms.
+        clip_norm: Largest gradient norm.
+        seed: Of masking, order and dropout.
+    """
+
+    corpus: str = located()
+    init: Stage
+    data: str | None = located(default=None)
+    epochs: int = 1
+    batch_size: int = 32
+    learning_rate: float = 1e-4
+    max_length: int = 128
+    mask_rate: float = 0.15
+    warmup_ratio: float = 0.1
+    weight_decay: float = 0.01
+    clip_norm: float = 1.0
+    seed: int = 0
+
+    implementation: ClassVar[str] = "trainables.masked_lm:run"
+
+    def check(self) -> None:
+        """Refuses values out of range and an input without weights."""
+        _at_least(self, 1, "epochs", "batch_size")
+        _at_least(self, 8, "max_length")
+        _positive(self, "learning_rate", "clip_norm", "mask_rate")
+        _share(self, "mask_rate", "warmup_ratio")
+        _at_least(self, 0, "weight_decay")
+        _starts_from_model(self, self.init)
+
+    def fingerprints(self) -> dict[str, str]:
+        """Hash of the corpus."""
+        return {"corpus": corpora.fingerprint(self.corpus, self.data)}
+
+    def label(self) -> str:
+        """What is modelled."""
+        return f"MLM {self.corpus}"
+
+
+@dataclasses.dataclass(frozen=True)
+class FineTune(Stage):
+    """Fine-tuning on a task: the encoder is carried over from ``init``, the head is new.
+
+    Attributes:
+        task: Name in :mod:`trainables.data.tasks`.
+        init: The model to start from.
+        data: Source of the examples; see :mod:`trainables.data.sources`.
+        epochs: Passes over the training split; the last epoch is kept.
+        batch_size: Examples per step.
+        learning_rate: Peak of the linear schedule.
+        max_length: Word pieces per example; longer token sequences are read in windows.
+        warmup_steps: Steps of linear warm-up.
+        warmup_ratio: Warm-up as a share of all steps; used where ``warmup_steps`` is 0.
+        train_limit: Train on this many examples, chosen at random but alike for every seed.
+        weight_decay: Of AdamW; none on biases and norms.
+        clip_norm: Largest gradient norm.
+        seed: Of the head, order and dropout.
+    """
+
+    task: str
+    init: Stage
+    data: str = located()
+    epochs: int | None = None
+    batch_size: int | None = None
+    learning_rate: float | None = None
+    max_length: int | None = None
+    warmup_steps: int | None = None
+    warmup_ratio: float | None = None
+    train_limit: int | None = None
+    weight_decay: float = 0.01
+    clip_norm: float = 1.0
+    seed: int = 0
+
+    implementation: ClassVar[str] = "trainables.finetune:run"
+
+    def __post_init__(self) -> None:
+        """Fills in the published settings, so that naming them or not makes no difference to the key."""
+        published = sources.settings(self.data, tasks.get(self.task))
+        for name, value in dataclasses.asdict(published).items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, value)
+        super().__post_init__()
+
+    def check(self) -> None:
+        """Refuses values out of range and an input without weights."""
+        _at_least(self, 1, "epochs", "batch_size", "train_limit")
+        _at_least(self, 8, "max_length")
+        _at_least(self, 0, "warmup_steps", "weight_decay")
+        _positive(self, "learning_rate", "clip_norm")
+        _share(self, "warmup_ratio")
+        _starts_from_model(self, self.init)
+
+    def fingerprints(self) -> dict[str, str]:
+        """Hash of the task's three splits."""
+        return {"data": sources.fingerprint(self.data, self.task)}
+
+    def label(self) -> str:
+        """Task, and what it starts from where that is another task."""
+        start = f" <- {self.init.task}" if isinstance(self.init, FineTune) else ""
+        return f"{self.task}{start} seed {self.seed}"
+
+
+def _starts_from_model(stage: Stage, init: Stage) -> None:
+    if not init.makes_model:
+        name = type(init).__name__
+        raise UserError(f"{type(stage).__name__}.init={name} has no weights to start from; give a stage that trains")

@@ -1,0 +1,1 @@
+"""What the stages share: the one training loop, batches, losses, metrics, models."""
