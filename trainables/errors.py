@@ -35,3 +35,18 @@ def did_you_mean(value: str, choices: Iterable[str]) -> str:
         nearest = next(name for name in known if name.lower() == near[0])
         return f"; did you mean {nearest!r}? (choices: {listing})"
     return f"; choices: {listing}"
+
+
+class CorruptEntry(RuntimeError):
+    """A stored entry turned out to be unreadable when it was wanted; it has been set aside.
+
+    Attributes:
+        key: The key of the stage that must be made again.
+    """
+
+    def __init__(self, key: str, why: str) -> None:
+        super().__init__(f"stored stage {key}: {why}")
+        self.key = key
+
+    def __reduce__(self) -> tuple[type[CorruptEntry], tuple[str, str]]:
+        return type(self), (self.key, str(self).split(": ", 1)[1])
