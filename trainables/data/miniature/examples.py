@@ -1,0 +1,180 @@
+"""Makes a miniature task's examples from its recipe."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import TypeAlias, cast
+
+from trainables.data import tasks
+from trainables.data.examples import Example, Splits, TextExample, TokenExample
+from trainables.data.miniature import words
+from trainables.data.miniature.recipes import RECIPES, Recipe
+
+# A field is a part of speech of the general words, or one of: word (a domain word), first and second (the
+# entity markers of a relation). Contexts are the same whatever the label.
+_TOKEN_FRAMES = (
+    "the {adjective} {noun} {verb} {word} and {word} {adverb}",
+    "{word} was {adverb} in the {noun} of {word}",
+    "in the {noun} {word} , {word} and {word} were {adjective}",
+    "{word} {verb} a {adjective} {noun} with {word}",
+    "the {noun} of {word} {verb} {word} in the {place}",
+    "{adverb} {word} with {word} had a {adjective} {noun}",
+)
+_RELATION_FRAMES = (
+    "{first} {word} {second} in the {adjective} {noun}",
+    "in the {noun} {first} {adverb} {word} the {noun} of {second}",
+    "the {noun} {verb} that {first} {word} {second}",
+    "{first} was {word} with {second} in a {adjective} {noun}",
+    "{adverb} the {adjective} {first} {word} {second}",
+)
+_ASSOCIATION_FRAMES = (
+    "{first} had {word} with {second} in the {noun}",
+    "the {noun} {verb} {adjective} {word} of {first} and {second}",
+    "{adverb} the {word} of {first} in {second} was {adjective}",
+    "a {noun} {verb} {first} and {second} in {word}",
+)
+_QUESTION_FRAMES = (
+    "is the {noun} {adjective} in the {noun} ?",
+    "does the {adjective} {noun} help the {noun} ?",
+    "is a {noun} of the {noun} {adjective} ?",
+)
+_PASSAGE_FRAMES = (
+    "the {noun} {adverb} {word} the {adjective} {noun}",
+    "in the {noun} the {noun} {word} the {noun}",
+    "the {adjective} {noun} {word} the {noun} in the {place}",
+)
+_DOCUMENT_FRAMES = (
+    "the {noun} {verb} the {word} of the {noun}",
+    "{word} was {adjective} in the {noun}",
+    "a {adjective} {word} {verb} the {noun}",
+)
+_MARKERS = {
+    "chemprot": ("@CHEMICAL$", "@GENE$"),
+    "ddi": ("@DRUG$", "@DRUG$"),
+    "gad": ("@GENE$", "@DISEASE$"),
+}
+
+Lexicon: TypeAlias = dict[str, tuple[str, ...]]
+#: Makes the example with this id and number from a source of chance and the words that may be used. The label
+#: follows from the number, so that every label comes in every split.
+_Draw: TypeAlias = Callable[[str, int, random.Random, Lexicon], Example]
+
+
+def generate(task: tasks.Task) -> Splits:
+    """The task's three splits. Training uses the covered part of the lexicon, dev and test all of it."""
+    recipe = RECIPES[task.name]
+    source = random.Random(f"miniature {task.name} 1")
+    lexicon = words.lexicon()
+    everything = {name: lexicon[name] for name in sorted(recipe.classes)}
+    covered = {
+        name: tuple(source.sample(group, round(recipe.coverage * len(group)))) for name, group in everything.items()
+    }
+    draw = _drawer(task, recipe)
+    seen: set[tuple[str, ...]] = set()
+    splits = {
+        "train": _split("train", recipe.train, draw, source, covered, seen),
+        "dev": _split("dev", recipe.dev, draw, source, everything, seen),
+        "test": _split("test", recipe.test, draw, source, everything, seen),
+    }
+    return cast(Splits, splits)
+
+
+def _split(
+    split: str, size: int, draw: _Draw, source: random.Random, lexicon: Lexicon, seen: set[tuple[str, ...]]
+) -> list[Example]:
+    """Draws examples whose text is not in ``seen``, and adds them to it."""
+    examples: list[Example] = []
+    while len(examples) < size:
+        example = draw(f"{split}-{len(examples)}", len(examples), source, lexicon)
+        text = example.tokens if isinstance(example, TokenExample) else (example.text, example.pair or "")
+        if text not in seen:
+            seen.add(text)
+            examples.append(example)
+    source.shuffle(examples)
+    return examples
+
+
+def _drawer(task: tasks.Task, recipe: Recipe) -> _Draw:
+    if task.on_tokens:
+        return _tokens(task, recipe)
+    if task.kind == "document":
+        return _document(task, recipe)
+    return _sentence(task, recipe)
+
+
+def _tokens(task: tasks.Task, recipe: Recipe) -> _Draw:
+    """Sentences with several domain words, some after an adjective that belongs to the mention."""
+    of_class = {name: label for label, group in recipe.evidence.items() for name in group}
+    entities = sorted(name for name, label in of_class.items() if label != "O")
+    foils = sorted(name for name, label in of_class.items() if label == "O")
+    index = {label: number for number, label in enumerate(task.labels)}
+
+    def mention(first: bool, number: int, source: random.Random, lexicon: Lexicon) -> tuple[list[str], list[int]]:
+        kinds = entities if first or source.random() < 0.5 else foils
+        name = kinds[number % len(kinds)] if first else source.choice(kinds)
+        tokens = [source.choice(lexicon[name])]
+        if source.random() < 0.3:
+            tokens.insert(0, source.choice(words.GENERAL["adjective"]))
+        label = of_class[name]
+        inside = "I" if label == "B" else label
+        return tokens, [index[label]] + [index[inside]] * (len(tokens) - 1)
+
+    def draw(identity: str, number: int, source: random.Random, lexicon: Lexicon) -> Example:
+        tokens: list[str] = []
+        tags: list[int] = []
+        first = True
+        for part in source.choice(_TOKEN_FRAMES).split():
+            if part == "{word}":
+                found, labels = mention(first, number, source, lexicon)
+                first = False
+            else:
+                found = [_general(part, source)]
+                labels = [index["O"]]
+            tokens += found
+            tags += labels
+        return TokenExample(identity, tuple(tokens), tuple(tags))
+
+    return draw
+
+
+def _sentence(task: tasks.Task, recipe: Recipe) -> _Draw:
+    """One text with one word of evidence, or a question and such a text. The negative label comes twice as often."""
+    order = [*task.labels, *([task.negative] if task.negative else [])]
+    index = {label: number for number, label in enumerate(task.labels)}
+    frames = {"gad": _ASSOCIATION_FRAMES, "pubmedqa": _PASSAGE_FRAMES, "bioasq": _PASSAGE_FRAMES}
+    first, second = _MARKERS.get(task.name, ("", ""))
+
+    def draw(identity: str, number: int, source: random.Random, lexicon: Lexicon) -> Example:
+        label = order[number % len(order)]
+        word = source.choice(lexicon[source.choice(recipe.evidence[label])])
+        frame = source.choice(frames.get(task.name, _RELATION_FRAMES))
+        text = _filled(frame, source, {"{word}": word, "{first}": first, "{second}": second})
+        if task.pair:
+            return TextExample(identity, _filled(source.choice(_QUESTION_FRAMES), source, {}), index[label], text)
+        return TextExample(identity, text, index[label])
+
+    return draw
+
+
+def _document(task: tasks.Task, recipe: Recipe) -> _Draw:
+    """Three sentences that show one label, or two labels, or none."""
+
+    def draw(identity: str, number: int, source: random.Random, lexicon: Lexicon) -> Example:
+        always = number % (len(task.labels) + 1)
+        chosen = {always, source.randrange(len(task.labels))} if always < len(task.labels) else set()
+        evidence = [source.choice(lexicon[recipe.evidence[task.labels[label]][0]]) for label in sorted(chosen)]
+        source.shuffle(evidence)
+        text = " . ".join(_filled(source.choice(_DOCUMENT_FRAMES), source, {"{word}": word}) for word in evidence)
+        text = text or _filled("the {noun} {verb} the {adjective} {noun} in the {place}", source, {})
+        return TextExample(identity, text, tuple(int(label in chosen) for label in range(len(task.labels))))
+
+    return draw
+
+
+def _general(part: str, source: random.Random) -> str:
+    return source.choice(words.GENERAL[part[1:-1]]) if part.startswith("{") else part
+
+
+def _filled(frame: str, source: random.Random, given: dict[str, str]) -> str:
+    return " ".join(given[part] if part in given else _general(part, source) for part in frame.split())
