@@ -76,9 +76,9 @@ def _listed(words: str) -> tuple[str, ...]:
 
 #: General words by part of speech: both corpora and all tasks use them, and no label depends on them.
 GENERAL: dict[str, tuple[str, ...]] = {
-    "noun": tuple(
+    "noun": _listed(
         "study group case report result test level work year model role part number form line time area side "
-        "class team sample record method value point".split()
+        "class team sample record method value point"
     ),
     "verb": _listed("showed found had gave made kept used saw met held took left read sent built moved named tested"),
     "adjective": _listed(

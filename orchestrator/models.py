@@ -1,0 +1,89 @@
+"""Names of models on the command line and in the leaderboard, and the expressions that they stand for."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from trainables.data import pretrained
+from trainables.errors import UserError, did_you_mean
+from trainables.expression import Stage
+from trainables.stages import MaskedLanguageModel, Pretrained, RandomInit
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*/[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+
+def _miniature(corpus: str) -> Stage:
+    """A BERT of two layers, pretrained on one of the miniature corpora with a vocabulary of its own."""
+    random = RandomInit(
+        vocabulary=corpus,
+        vocabulary_size=1_500,
+        hidden_size=64,
+        layers=2,
+        heads=2,
+        intermediate_size=128,
+        positions=64,
+    )
+    return MaskedLanguageModel(
+        corpus=corpus, init=random, epochs=8, batch_size=64, learning_rate=2e-3, max_length=64, mask_rate=0.2
+    )
+
+
+#: Models by name. Each makes its expression when asked for; nothing is hashed or downloaded before its key is.
+MODELS: Mapping[str, Callable[[], Stage]] = MappingProxyType(
+    {
+        "bert_base": lambda: Pretrained("google-bert/bert-base-uncased"),
+        "pubmedbert": lambda: Pretrained("microsoft/BiomedNLP-BiomedBERT-base-uncased-abstract"),
+        "mini_general": functools.partial(_miniature, "mini:general"),
+        "mini_domain": functools.partial(_miniature, "mini:domain"),
+    }
+)
+
+
+def resolve(text: str) -> tuple[str, Stage]:
+    """Reads a model as it is given on the command line.
+
+    Args:
+        text: A name in :data:`MODELS`, ``owner/name`` on the hub (``owner/name@revision`` for a commit, branch or
+            tag), a folder in ``save_pretrained`` layout, or ``name=`` and one of these to choose the name.
+
+    Returns:
+        The model's name in the leaderboard and its expression.
+
+    Raises:
+        UserError: For a name that is not known and is neither a folder nor a hub id, and for a chosen name that is
+            malformed or stands for another model. The network is not asked.
+    """
+    name, equals, given = text.partition("=")
+    if not equals:
+        return _resolve(text)
+    if not _NAME.fullmatch(name):
+        raise UserError(
+            f"model name {name!r} in {text!r} must begin with a letter or digit and consist of letters, digits, "
+            "'_', '.' and '-'"
+        )
+    if name in MODELS:
+        raise UserError(f"model name {name!r} in {text!r} is taken by a built-in model; choose another one")
+    _, stage = _resolve(given)
+    return name, stage
+
+
+def _resolve(text: str) -> tuple[str, Stage]:
+    if text in MODELS:
+        return text, MODELS[text]()
+    if pretrained.is_folder(text):
+        name = Path(text).expanduser().resolve().name
+        if name in MODELS:
+            raise UserError(f"model folder {text!r} has a built-in model's name; choose another one with NAME={text}")
+        return name, Pretrained(text)
+    repository, _, revision = text.partition("@")
+    if _HUB_ID.fullmatch(repository):
+        return repository.split("/")[1], Pretrained(repository, revision or None)
+    raise UserError(
+        f"unknown model {text!r}: neither a built-in model nor a folder, and a hub id reads owner/name"
+        f"{did_you_mean(text, MODELS)}"
+    )
