@@ -1,0 +1,146 @@
+"""The leaderboard's columns. A later method adds its own to :data:`COLUMNS`; older files read as null there."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    import pyarrow
+
+#: What became of a recipe.
+STATUSES = ("finished", "pruned", "failed", "blocked")
+
+
+class Column(NamedTuple):
+    """One column.
+
+    Attributes:
+        name: As in pandas and SQL.
+        kind: ``string``, ``strings`` (a list), ``int``, ``float`` or ``time`` (UTC).
+        meaning: One line for people, with the unit.
+    """
+
+    name: str
+    kind: str
+    meaning: str
+
+
+LABELS = (
+    Column("sweep", "string", "name of the sweep"),
+    Column("method", "string", "finetune, stilt, ...; keys as in the published results"),
+    Column("model", "string", "model that is evaluated"),
+    Column("task", "string", "target task"),
+    Column("intermediate", "string", "task trained before the target; null for a baseline"),
+    Column("teachers", "strings", "models distilled from; empty where none"),
+    Column("student", "string", "architecture of the student"),
+    Column("seed", "int", "of the run"),
+)
+
+SCORES = (
+    Column("split", "string", "what score is measured on"),
+    Column("metric", "string", "the task's metric"),
+    Column("score", "float", "in percent, as papers print it"),
+    Column("dev_score", "float", "the same metric on dev, in percent; choose by this one"),
+)
+
+#: Fields of the root stage that become columns under their own names, where the stage has them.
+HYPERPARAMETERS = (
+    Column("learning_rate", "float", "peak of the linear schedule"),
+    Column("batch_size", "int", "examples per step"),
+    Column("epochs", "int", "passes over the training split"),
+    Column("max_length", "int", "word pieces per example"),
+    Column("warmup_steps", "int", "steps of linear warm-up"),
+    Column("warmup_ratio", "float", "warm-up as a share of all steps, where warmup_steps is 0"),
+    Column("train_limit", "int", "training examples at most; null for all"),
+    Column("weight_decay", "float", "of AdamW"),
+    Column("clip_norm", "float", "largest gradient norm"),
+)
+
+#: The same of the stage that ``init`` names, where that one was fine-tuned too.
+INTERMEDIATE = "intermediate_"
+INTERMEDIATE_HYPERPARAMETERS = tuple(
+    Column(INTERMEDIATE + column.name, column.kind, f"of the intermediate stage: {column.meaning}")
+    for column in HYPERPARAMETERS
+)
+
+COST = (
+    Column("parameters", "int", "weights of the model"),
+    Column("own_seconds", "float", "wall time of the root stage alone"),
+    Column("inherited_seconds", "float", "wall time of all stages that it starts from, each counted once"),
+    Column("gpu_seconds", "float", "wall time of the root stage times its share of a GPU"),
+    Column("peak_memory_bytes", "int", "largest memory of the root stage on its device"),
+)
+
+PROVENANCE = (
+    Column("key", "string", "of the root stage: its folder in the store"),
+    Column("row_key", "string", "of the row: hash of sweep and key"),
+    Column("python_version", "string", "of the worker"),
+    Column("torch_version", "string", "of the worker"),
+    Column("transformers_version", "string", "of the worker"),
+    Column("ray_version", "string", "of the worker"),
+    Column("commit", "string", "of this project's code"),
+    Column("host", "string", "where the root stage ran"),
+    Column("device", "string", "what it ran on"),
+    Column("precision", "string", "float32 or bfloat16"),
+    Column("threads", "int", "CPU threads"),
+    Column("started_at", "time", "start of the root stage, UTC"),
+    Column("finished_at", "time", "end of the root stage, UTC"),
+)
+
+OUTCOME = (
+    Column("status", "string", ", ".join(STATUSES)),
+    Column("error", "string", "why it failed or what it is blocked by; null otherwise"),
+)
+
+COLUMNS: tuple[Column, ...] = (
+    *LABELS,
+    *SCORES,
+    *HYPERPARAMETERS,
+    *INTERMEDIATE_HYPERPARAMETERS,
+    *COST,
+    *PROVENANCE,
+    *OUTCOME,
+)
+NAMES: tuple[str, ...] = tuple(column.name for column in COLUMNS)
+
+
+@functools.cache
+def arrow(names: tuple[str, ...] = NAMES) -> pyarrow.Schema:
+    """The Parquet schema, or some columns of it; every column may be null."""
+    import pyarrow as pa
+
+    kinds: dict[str, Any] = {
+        "string": pa.string(),
+        "strings": pa.list_(pa.string()),
+        "int": pa.int64(),
+        "float": pa.float64(),
+        "time": pa.timestamp("us", tz="UTC"),
+    }
+    kind = {column.name: kinds[column.kind] for column in COLUMNS}
+    return pa.schema([pa.field(name, kind[name]) for name in names])
+
+
+def unified(table: pyarrow.Table, names: tuple[str, ...] = NAMES) -> pyarrow.Table:
+    """A table with today's columns in order, null where it lacks one; ones that are unknown stay, behind them.
+
+    Args:
+        table: Rows of any version.
+        names: The known columns that are wanted.
+
+    Raises:
+        pyarrow.ArrowInvalid: Where a column cannot be read as the type it has today.
+    """
+    import pyarrow as pa
+
+    schema = arrow(names)
+    if table.schema.equals(schema):
+        return table
+    columns = [
+        table.column(field.name).cast(field.type)
+        if field.name in table.column_names
+        else pa.nulls(table.num_rows, field.type)
+        for field in schema
+    ]
+    newer = [name for name in table.column_names if name not in NAMES]
+    return pa.table([*columns, *(table.column(name) for name in newer)], names=[*names, *newer])

@@ -1,0 +1,81 @@
+"""A recipe: one root expression of a sweep, with the labels that the leaderboard files it under."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+from trainables.errors import UserError, did_you_mean
+from trainables.expression import KEY_LENGTH, Stage, from_json
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """What a sweep asks for and how its row is labelled. A sweep is a list of recipes.
+
+    Attributes:
+        stage: The root expression; its score is the row's.
+        method: Key of the method, as in the published results (``finetune``, ``stilt``, ...).
+        model: Key of the model that is evaluated (``bert_base``); the student where something is distilled.
+        task: Key of the target task.
+        seed: Of the run.
+        intermediate: Key of the task trained before the target, if any.
+        teachers: Keys of the teachers, if any.
+        student: Key of the student's architecture where it differs from ``model``.
+    """
+
+    stage: Stage
+    method: str
+    model: str
+    task: str
+    seed: int
+    intermediate: str | None = None
+    teachers: tuple[str, ...] = ()
+    student: str | None = None
+
+    def row_key(self, sweep: str) -> str:
+        """Identity of the leaderboard row: a hash of the sweep's name and the root stage's key."""
+        return hashlib.sha256(f"{sweep}\0{self.stage.key}".encode()).hexdigest()[:KEY_LENGTH]
+
+    def to_json(self) -> dict[str, Any]:
+        """The readable form for a sweep's manifest, with the key of every stage in it.
+
+        The keys are recorded because computing them needs the data and weights, which may have
+        moved or gone by the time that the manifest is read.
+        """
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {
+            **fields,
+            "stage": self.stage.to_json(),
+            "teachers": list(self.teachers),
+            "keys": [stage.key for stage in _nodes(self.stage)],
+        }
+
+    @classmethod
+    def from_json(cls, form: dict[str, Any]) -> Recipe:
+        """Reads a recipe back; its stages keep the recorded keys, so neither data nor weights are needed.
+
+        Raises:
+            UserError: For an unknown or missing field, or a stage that this version does not know.
+        """
+        known = {field.name for field in dataclasses.fields(cls)}
+        fields = {name: value for name, value in form.items() if name != "keys"}
+        for name in fields:
+            if name not in known:
+                raise UserError(f"recipe has no field {name!r}{did_you_mean(name, known)}")
+        for name in ("stage", "method", "model", "task", "seed"):
+            if name not in fields:
+                raise UserError(f"recipe lacks the field {name!r}; it needs stage, method, model, task and seed")
+        stage = from_json(fields["stage"])
+        for node, key in zip(_nodes(stage), form.get("keys", ()), strict=False):
+            node.__dict__["key"] = key  # where the cached property keeps it
+        return cls(**{**fields, "stage": stage, "teachers": tuple(fields.get("teachers") or ())})
+
+
+def _nodes(stage: Stage) -> Iterator[Stage]:
+    """Every occurrence of a stage in an expression, by structure alone: no key is computed."""
+    yield stage
+    for parent in stage.inputs:
+        yield from _nodes(parent)
