@@ -1,0 +1,87 @@
+"""Predictions of a classifier over a split, in large batches without gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+import numpy
+import torch
+from torch import Tensor
+
+from trainables.context import Progress
+from trainables.data.tasks import Task
+from trainables.training import batches, devices, metrics
+from trainables.training.batches import Batch
+from trainables.training.encoding import Split
+
+#: Logits of a word that tokenises to nothing: ``O`` beyond doubt. Finite, so that averages over models stay so.
+_ABSENT = -10.0
+
+
+def logits(model: Any, split: Split, device: str, phase: str) -> Generator[Progress, None, numpy.ndarray]:
+    """Runs a model over a split; yields after every batch.
+
+    Args:
+        model: A transformers classifier; left in evaluation mode.
+        split: What to predict.
+        device: Where the model lies.
+        phase: Name of the split, for the progress.
+
+    Returns:
+        Logits ``[units, labels]``, float32, a unit being a word (token tasks) or an example, in the split's order.
+    """
+    model.eval()
+    found = torch.full((split.units, model.config.num_labels), _ABSENT, device=device)
+    found[:, 0] = 0.0
+    plan = batches.for_evaluation(split.packed.planned, split.packed.limit)
+    for step, batch in enumerate(plan, start=1):
+        with devices.memory_errors(f"evaluating on {len(batch.rows)} x {batch.width} word pieces"):
+            _predict(model, split, batch, device, found)
+        # Outside of inference mode: that is a mode of the thread, and would hold for whoever runs meanwhile.
+        yield Progress(step, len(plan), phase)
+    result: numpy.ndarray = found.cpu().numpy()
+    return result
+
+
+def decide(task: Task, scores: numpy.ndarray) -> numpy.ndarray:
+    """Turns logits into predictions.
+
+    Args:
+        task: The task.
+        scores: Logits ``[units, labels]``.
+
+    Returns:
+        Label indices ``[units, 1]``, or 0/1 ``[units, labels]`` for a multi-label task; int16.
+    """
+    if task.multi_label:
+        return (scores > 0).astype(numpy.int16)
+    chosen: numpy.ndarray = scores.argmax(axis=1).astype(numpy.int16)[:, None]
+    return chosen
+
+
+def scores(task: Task, split: Split, found: numpy.ndarray) -> dict[str, float]:
+    """The task's metrics of logits over a split; none for an empty split."""
+    if not split.ids:
+        return {}
+    return metrics.score(task, split.gold, per_example(split, decide(task, found)))
+
+
+def per_example(split: Split, units: numpy.ndarray) -> list[numpy.ndarray]:
+    """Cuts an array over a split's units ``[units, n]`` into one flat array per example."""
+    if split.words is None:
+        return list(units)
+    ends = numpy.cumsum([len(gold) for gold in split.gold])[:-1]
+    return [part.reshape(-1) for part in numpy.split(units, ends)]
+
+
+@torch.inference_mode()
+def _predict(model: Any, split: Split, batch: Batch, device: str, found: Tensor) -> None:
+    with devices.autocast(device):
+        predicted = model(**split.packed.inputs(batch, device)).logits.float()
+    if split.words is None:
+        found[batch.rows.to(device)] = predicted
+        return
+    positions, there = split.packed.positions(batch)
+    words = split.words[positions].masked_fill(~there, -1).to(device)
+    found[words[words >= 0].long()] = predicted[words >= 0]

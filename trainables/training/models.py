@@ -1,0 +1,163 @@
+"""Loading and saving models: the encoder is carried over, the head is always new.
+
+Models are those of transformers' ``AutoModelForTokenClassification``, ``AutoModelForSequenceClassification`` and
+``AutoModelForMaskedLM``, so that anybody can load what a stage saved with those classes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from trainables.data.tasks import Task
+from trainables.errors import UserError
+from trainables.training import seeds, tokenizers
+from trainables.training.tokenizers import Tokenizer
+
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without transformers' report of new weights (they are meant to be new) and its progress bars."""
+    from transformers.utils import logging
+
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def classifier(folder: Path, task: Task, seed: int) -> Any:
+    """A model for a task: the folder's encoder, and a new head initialised from the seed.
+
+    The head is new even where the folder holds one of the same shape (an intermediate task's). BERT's pooler counts as
+    encoder: it is carried over where the folder has one, and made new from the seed where not.
+
+    Args:
+        folder: In ``save_pretrained`` layout.
+        task: Gives the labels.
+        seed: Of what is new.
+
+    Returns:
+        A transformers model in training mode, float32, on the CPU.
+
+    Raises:
+        UserError: For a folder that transformers cannot load.
+    """
+    import transformers
+
+    auto = (
+        transformers.AutoModelForTokenClassification
+        if task.on_tokens
+        else (transformers.AutoModelForSequenceClassification)
+    )
+    problem = "multi_label_classification" if task.multi_label else "single_label_classification"
+    labels = {
+        "num_labels": len(task.labels),
+        "id2label": dict(enumerate(task.labels)),
+        "label2id": {label: index for index, label in enumerate(task.labels)},
+        "problem_type": None if task.on_tokens else problem,
+    }
+    model, missing = _load(auto, folder, **labels)
+    torch.manual_seed(seeds.derive(seed, "head"))
+    encoder = model.base_model
+    for name, module in model.named_modules():
+        outside = not _within(name, model.base_model_prefix) and module is not encoder
+        if outside or any(name == key.rpartition(".")[0] for key in missing):
+            _renew(model, module)
+    return model.train()
+
+
+def masked_lm(folder: Path, seed: int) -> Any:
+    """A masked-language model; its head is carried over where the folder has one, else made new from the seed.
+
+    Raises:
+        UserError: For a folder that transformers cannot load.
+    """
+    import transformers
+
+    model, missing = _load(transformers.AutoModelForMaskedLM, folder)
+    torch.manual_seed(seeds.derive(seed, "head"))
+    tied = {id(parameter) for parameter in model.base_model.parameters()}
+    for name, module in model.named_modules():
+        own = {id(parameter) for parameter in module.parameters(recurse=False)}
+        if own and not own & tied and any(name == key.rpartition(".")[0] for key in missing):
+            _renew(model, module)
+    return model.train()
+
+
+def save(model: Any, tokenizer_from: Path, folder: Path) -> None:
+    """Writes a model in ``save_pretrained`` layout with the tokenizer that it started from."""
+    with _quiet():
+        model.save_pretrained(str(folder), safe_serialization=True)
+    tokenizers.copy(tokenizer_from, folder)
+
+
+def longest_input(model: Any) -> int | None:
+    """Word pieces that a model takes at most, or None where its positions have no limit."""
+    for name, module in model.base_model.named_modules():
+        if name.rpartition(".")[2] in ("position_embeddings", "embed_positions", "wpe") and isinstance(
+            module, nn.Embedding
+        ):
+            # RoBERTa-like models number positions from the padding piece's number on.
+            skipped = 0 if module.padding_idx is None else module.padding_idx + 1
+            return module.num_embeddings - skipped
+    return getattr(model.config, "max_position_embeddings", None)
+
+
+def check_tokenizer(model: Any, tokenizer: Tokenizer, folder: Path) -> None:
+    """Refuses a tokenizer that knows pieces the model has no embedding for.
+
+    Raises:
+        UserError: Naming both sizes.
+    """
+    known, wanted = model.get_input_embeddings().num_embeddings, len(tokenizer.wrapped)
+    if wanted > known:
+        raise UserError(
+            f"the tokenizer in {str(folder)!r} has {wanted} pieces, but the model there has embeddings for {known} "
+            "only; give the tokenizer that the model was trained with"
+        )
+
+
+def distinguishes_types(model: Any) -> bool:
+    """Whether the model has embeddings for more than one token type."""
+    return int(getattr(model.config, "type_vocab_size", 0) or 0) > 1
+
+
+def _load(auto: Any, folder: Path, **config: Any) -> tuple[Any, set[str]]:
+    import transformers
+
+    with _quiet():
+        try:
+            settings = transformers.AutoConfig.from_pretrained(str(folder), **config)
+            model, report = auto.from_pretrained(
+                str(folder),
+                config=settings,
+                dtype=torch.float32,
+                ignore_mismatched_sizes=True,
+                output_loading_info=True,
+            )
+        except Exception as error:  # the library raises many kinds, from OSError to KeyError
+            raise UserError(f"the model in {str(folder)!r} could not be loaded: {error}") from error
+    return model, set(report["missing_keys"])
+
+
+def _within(name: str, prefix: str) -> bool:
+    return name == prefix or name.startswith(prefix + ".")
+
+
+def _renew(model: Any, module: nn.Module) -> None:
+    if any(True for _ in module.parameters(recurse=False)):
+        model._init_weights(module)

@@ -1,0 +1,141 @@
+"""Tokenizers by content: loaded once per process, carried along unchanged from stage to stage."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from trainables.errors import UserError
+
+#: Files that make up a tokenizer in ``save_pretrained`` layout.
+_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+    "tokenizer.model",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Tokenizer:
+    """A tokenizer and what identifies it.
+
+    Attributes:
+        content: Hash of its files.
+        wrapped: The transformers tokenizer.
+        prefix: Special pieces before a single text (``[CLS]``).
+        suffix: Special pieces after it (``[SEP]``).
+        pair_overhead: Number of special pieces around a pair of texts.
+    """
+
+    content: str
+    wrapped: Any
+    prefix: tuple[int, ...]
+    suffix: tuple[int, ...]
+    pair_overhead: int
+
+    @property
+    def backend(self) -> Any:
+        """The tokenizer of the tokenizers library, neither truncating nor padding."""
+        backend = self.wrapped.backend_tokenizer
+        backend.no_truncation()
+        backend.no_padding()
+        return backend
+
+    @property
+    def pad(self) -> int:
+        """The piece that fills rows up; always masked, so its number matters to no result."""
+        return int(self.wrapped.pad_token_id or 0)
+
+    @property
+    def types(self) -> bool:
+        """Whether it tells the two texts of a pair apart by token types."""
+        return "token_type_ids" in self.wrapped.model_input_names
+
+
+def files(folder: Path) -> list[Path]:
+    """The files of the tokenizer in a model folder."""
+    return [folder / name for name in _FILES if (folder / name).is_file()]
+
+
+def copy(source: Path, target: Path) -> None:
+    """Carries a tokenizer along byte for byte, so that its content hash stays the same along a chain of stages."""
+    target.mkdir(parents=True, exist_ok=True)
+    for path in files(source):
+        shutil.copyfile(path, target / path.name)
+
+
+def load(folder: Path, on_words: bool = False) -> Tokenizer:
+    """The tokenizer of a model folder, from the process's cache where its content was seen before.
+
+    Args:
+        folder: In ``save_pretrained`` layout.
+        on_words: Whether it will be given split words; byte-level ones then put a space before each.
+
+    Raises:
+        UserError: For a tokenizer that cannot be loaded, or only as slow Python code.
+    """
+    digest = hashlib.sha256(str(on_words).encode())
+    # The architecture decides which class reads a bare vocab.txt.
+    for path in [*files(folder), folder / "config.json"]:
+        content = path.read_bytes() if path.name != "config.json" else _model_type(path)
+        digest.update(path.name.encode() + hashlib.sha256(content).digest())
+    return _load(_Place(digest.hexdigest(), folder), on_words)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Place:
+    """A folder that the cache knows by its content only."""
+
+    content: str
+    folder: Path = dataclasses.field(compare=False)
+
+
+def _model_type(config: Path) -> bytes:
+    import json
+
+    try:
+        return str(json.loads(config.read_text("utf-8")).get("model_type")).encode()
+    except (OSError, ValueError) as error:
+        raise UserError(f"model folder {str(config.parent)!r} has no readable config.json: {error}") from error
+
+
+@functools.lru_cache(maxsize=16)
+def _load(place: _Place, on_words: bool) -> Tokenizer:
+    # Rust threads gain little on sentences, and warn when the process forks.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    import transformers
+
+    try:
+        wrapped = transformers.AutoTokenizer.from_pretrained(str(place.folder))
+        if on_words and getattr(wrapped, "add_prefix_space", None) is False:
+            wrapped = transformers.AutoTokenizer.from_pretrained(str(place.folder), add_prefix_space=True)
+    except Exception as error:  # the library raises many kinds, from KeyError to Rust panics
+        raise UserError(f"the tokenizer in {str(place.folder)!r} could not be loaded: {error}") from error
+    if not wrapped.is_fast:
+        raise UserError(f"the tokenizer in {str(place.folder)!r} is a slow one; convert it to a tokenizer.json")
+    backend = wrapped.backend_tokenizer
+    backend.no_truncation()
+    backend.no_padding()
+    probe = backend.encode("a")
+    inside = [index for index, sequence in enumerate(probe.sequence_ids) if sequence is not None]
+    if not inside:
+        raise UserError(f"the tokenizer in {str(place.folder)!r} drops the text 'a'; give one for English text")
+    return Tokenizer(
+        content=place.content,
+        wrapped=wrapped,
+        prefix=tuple(probe.ids[: inside[0]]),
+        suffix=tuple(probe.ids[inside[-1] + 1 :]),
+        pair_overhead=backend.num_special_tokens_to_add(True),
+    )
