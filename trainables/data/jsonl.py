@@ -11,13 +11,13 @@ Files of several origins are in circulation; the reader brings them to one form:
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from trainables.data import textfiles
 from trainables.data.examples import SPLITS, Example, Splits, TextExample, TokenExample
 from trainables.data.tasks import Task
 from trainables.errors import UserError, did_you_mean
@@ -63,7 +63,7 @@ def read_file(file: Path, task: Task) -> list[Example]:
     examples: list[Example] = []
     first_line: dict[str, int] = {}
     for number, row in _rows(file):
-        with _at(file, number):
+        with textfiles.at(file, number):
             example = _example(row, task)
             if example.id in first_line:
                 raise UserError(f"id {example.id!r} stands in line {first_line[example.id]} already; ids are unique")
@@ -97,33 +97,18 @@ def _row(example: Example, task: Task) -> dict[str, Any]:
     return {"id": example.id, "sentence1": example.text, "sentence2": example.pair, "label": label}
 
 
-@contextlib.contextmanager
-def _at(file: Path, number: int) -> Iterator[None]:
-    """Puts file and line before the errors of one line."""
-    try:
-        yield
-    except UserError as error:
-        raise UserError(f"{file}, line {number}: {error}") from None
-
-
 def _rows(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    try:
-        lines = file.read_bytes().split(b"\n")  # not splitlines: texts may hold other Unicode line ends
-    except OSError as error:
-        raise UserError(f"{file}: cannot be read: {error.strerror}") from error
-    for number, line in enumerate(lines, start=1):
+    for number, line in textfiles.lines(textfiles.content(file), file):
         if not line.strip():
             continue
-        with _at(file, number):
+        with textfiles.at(file, number):
             try:
-                row = json.loads(line.decode("utf-8-sig"))
-            except UnicodeDecodeError as error:
-                raise UserError(f"byte {error.start + 1} is not UTF-8; the file must be UTF-8") from None
+                row = json.loads(line)
             except json.JSONDecodeError as error:
                 raise UserError(f"not JSON ({error.msg} at column {error.colno}); one JSON object expected") from None
             if not isinstance(row, dict):
                 raise UserError(f"found {_shown(row)}; one JSON object expected")
-            yield number, row
+        yield number, row
 
 
 def _example(row: dict[str, Any], task: Task) -> Example:

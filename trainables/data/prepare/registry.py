@@ -1,0 +1,66 @@
+"""Which reader turns which corpus into its task, and where a user gets the corpus."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+from trainables.data.prepare import bioasq, chemprot, conll, ddi, ebm_pico, gad, hoc, pubmedqa
+from trainables.data.prepare.corpus import Prepared
+from trainables.data.tasks import TASKS, Task
+
+
+@dataclasses.dataclass(frozen=True)
+class Corpus:
+    """An original corpus.
+
+    Attributes:
+        prepare: Reads its folder.
+        origin: What to get from where, and where to put it; ends the message about missing files.
+    """
+
+    prepare: Callable[[Path, Task], Prepared]
+    origin: str
+
+
+def _ner(distribution: str) -> Corpus:
+    origin = f"{distribution}: train.tsv, devel.tsv and test.tsv from cambridgeltl/MTL-Bioinformatics-2016 on GitHub"
+    return Corpus(conll.prepare, origin)
+
+
+CORPORA: dict[str, Corpus] = {
+    "bc5chem": _ner("data/BC5CDR-chem-IOB"),
+    "bc5disease": _ner("data/BC5CDR-disease-IOB"),
+    "ncbi_disease": _ner("data/NCBI-disease-IOB"),
+    "bc2gm": _ner("data/BC2GM-IOB"),
+    "jnlpba": Corpus(conll.prepare, "train.tsv, dev.tsv and test.tsv: the JNLPBA files of the BLURB benchmark"),
+    "ebm_pico": Corpus(
+        ebm_pico.prepare,
+        "ebm_nlp_2_00.tar.gz from bepnye/EBM-NLP on GitHub, and the benchmark's lists "
+        "indexing/{train,dev,test}_pmid.tsv from the BLURB data generation scripts",
+    ),
+    "chemprot": Corpus(
+        chemprot.prepare,
+        "ChemProt_Corpus from the BioCreative VI site: chemprot_<split>_{abstracts,entities,relations}.tsv in "
+        "original/; the benchmark's own files, where you have them, as blurb/<split>.tsv",
+    ),
+    "ddi": Corpus(
+        ddi.prepare,
+        "DDICorpus-2013.zip from isegura/DDICorpus on GitHub, and the benchmark's lists "
+        "indexing/{train,dev,test}_files.tsv from the BLURB data generation scripts",
+    ),
+    "gad": Corpus(gad.prepare, "train.tsv, dev.tsv and test.tsv: the GAD files of the BLURB benchmark"),
+    "pubmedqa": Corpus(pubmedqa.prepare, "ori_pqal.json from pubmedqa/pubmedqa on GitHub (data/)"),
+    "bioasq": Corpus(
+        bioasq.prepare,
+        "register with the organisers (participants-area.bioasq.org) and put the task 7b training file and the five "
+        "golden test files (7B1_golden.json to 7B5_golden.json) there",
+    ),
+    "hoc": Corpus(hoc.prepare, "train.tsv, dev.tsv and test.tsv: the HoC files of the BLURB benchmark"),
+}
+
+
+def corpora() -> dict[str, Task]:
+    """The tasks that a corpus is known for, in the order of the registry of tasks."""
+    return {name: task for name, task in TASKS.items() if name in CORPORA}
