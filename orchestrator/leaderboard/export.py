@@ -48,10 +48,8 @@ def content(rows: pa.Table, suffix: str) -> bytes:
 
 def to_csv(frame: pd.DataFrame) -> str:
     """CSV; lists are joined with ``+``, as in the published results, and missing values empty."""
-    joined = frame.copy()
-    for name in frame.columns[frame.dtypes == object]:
-        joined[name] = frame[name].map(_joined)
-    return joined.to_csv(index=False, lineterminator="\n")
+    joined = {str(name): frame[name].map(_joined) for name in frame.select_dtypes("object")}
+    return frame.assign(**joined).to_csv(index=False, lineterminator="\n")
 
 
 def _joined(value: object) -> object:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from orchestrator.engine.store import Store
 
 
-def tested(grid: Grid, store: Store, split: str = "test", resamples: int = statistics.RESAMPLES) -> Grid:
+def with_significance(grid: Grid, store: Store, split: str = "test", resamples: int = statistics.RESAMPLES) -> Grid:
     """Adds adjusted p-values to a grid's pairs.
 
     Args:

@@ -81,7 +81,7 @@ def _grid(grid: Grid, largest: float, *, std: bool) -> str:
     return (
         f'<div class="grid"><table>\n<caption>{html.escape(grid.title)}</caption>\n<thead>\n'
         f'<tr><td></td><td></td><th class="axis" colspan="{max(1, len(grid.intermediates))}">Intermediate task</th>'
-        f"</tr>\n<tr><th class="target">Target task</th>{titles}</tr>\n</thead>\n<tbody>\n"
+        f'</tr>\n<tr><th class="target">Target task</th>{titles}</tr>\n</thead>\n<tbody>\n'
         + "\n".join(rows)
         + f"\n</tbody></table>{notes}</div>"
     )

@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
     store, frame = common.load_frame(arguments)
     ours = _chosen(tables.from_rows(frame, arguments.sweep, arguments.split), arguments.model)
     if arguments.significance:
-        ours = [significance.tested(grid, store, arguments.split) for grid in ours]
+        ours = [significance.with_significance(grid, store, arguments.split) for grid in ours]
     groups: list[list[Grid]] = [[grid] for grid in ours]
     sentences: list[str] = []
     if arguments.published:

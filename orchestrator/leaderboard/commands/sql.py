@@ -9,6 +9,11 @@ from typing import Any
 from orchestrator.leaderboard.commands import common
 from trainables.errors import UserError
 
+_JOINED = (
+    '--csv "SELECT model, task, avg(score) AS ours, any_value(value) AS printed FROM leaderboard '
+    "JOIN published USING (method, model, task) WHERE method = 'finetune' AND paper = 'stilt' GROUP BY ALL\""
+)
+
 
 def add(subparsers: Any) -> None:
     """Adds the subcommand."""
@@ -19,7 +24,7 @@ def add(subparsers: Any) -> None:
         [
             '"SELECT task, intermediate, avg(score) FROM leaderboard GROUP BY ALL ORDER BY ALL"',
             '"DESCRIBE leaderboard"',
-            '--csv "SELECT l.*, p.value FROM leaderboard l JOIN published p USING (method, model, task)"',
+            _JOINED,
             "--json - < query.sql",
         ],
     )
