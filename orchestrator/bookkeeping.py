@@ -1,0 +1,134 @@
+"""What is written while a sweep runs: leaderboard rows, failures, and which weights are let go."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from orchestrator.engine.listener import Listener
+from orchestrator.engine.schedule import Node, Schedule, State
+from orchestrator.engine.store import Store
+from orchestrator.leaderboard import rows
+from orchestrator.recipe import Recipe
+
+_log = logging.getLogger(__name__)
+
+
+class Bookkeeper(Listener):
+    """Writes a row as soon as its recipe is decided, and keeps only the weights that were asked for.
+
+    Args:
+        sweep: The sweep's name.
+        recipes: What the sweep asks for.
+        schedule: Its graph.
+        store: Where all of it lies.
+        keep_models: ``inputs``, ``best``, ``all`` or ``none``.
+    """
+
+    def __init__(
+        self, sweep: str, recipes: Sequence[Recipe], schedule: Schedule, store: Store, keep_models: str
+    ) -> None:
+        self._sweep = sweep
+        self._schedule = schedule
+        self._store = store
+        self._policy = keep_models
+        self._recipes = {recipe.stage.key: recipe for recipe in recipes}
+        self._failed_before = {name.removesuffix(".json") for name in store.storage.names("failures")}
+        self._trained_here: set[str] = set()
+        self._best: dict[tuple[str, str], tuple[float, str]] = {}
+        self._unwritten: set[str] = set()
+        for key, recipe in self._recipes.items():
+            node = schedule.nodes.get(key)
+            if node is not None and node.state is State.FINISHED:
+                self._compare(recipe, self._row(recipe)["dev_score"])
+
+    def keep_model(self, node: Node) -> bool:
+        """Whether a stage's weights go into the store, besides those that something unfinished starts from."""
+        if self._policy == "best":
+            return bool(node.children) or node.key in self._recipes
+        return self._policy == "all" or (self._policy == "inputs" and bool(node.children))
+
+    def write_missing_rows(self) -> int:
+        """Writes the rows of finished recipes that the leaderboard lacks or has as failed.
+
+        Returns:
+            How many were written.
+        """
+        found = rows.read_table(self._store.filesystem, self._store.root, ["row_key", "status"]).to_pylist()
+        written = {row["row_key"] for row in found if row["status"] == "finished"}
+        missing = [
+            recipe
+            for key, recipe in self._recipes.items()
+            if recipe.row_key(self._sweep) not in written and self._schedule.nodes[key].result is not None
+        ]
+        for recipe in missing:
+            rows.write(self._store.filesystem, self._store.root, self._row(recipe))
+        self._unwritten.clear()
+        return len(missing)
+
+    @property
+    def unwritten(self) -> bool:
+        """Whether a row could not be written when its recipe ended."""
+        return bool(self._unwritten)
+
+    def finished(self, node: Node) -> None:
+        """Writes the row, forgets an earlier failure, and lets weights go."""
+        self._trained_here.add(node.key)
+        if node.key in self._failed_before:
+            self._store.clear_failure(node.key)
+        recipe = self._recipes.get(node.key)
+        if recipe is not None:
+            row = self._row(recipe)
+            self._write(node.key, row)
+            self._compare(recipe, row["dev_score"])
+        if self._policy == "none":
+            self._drop_spent_inputs(node)
+
+    def failed(self, node: Node, blocked: Sequence[Node]) -> None:
+        """Notes the failure of a stage and of what it blocks."""
+        for one in (node, *blocked):
+            status = "failed" if one is node else "blocked"
+            self._failed_before.add(one.key)
+            try:
+                self._store.write_failure(one.key, status, one.error)
+            except OSError as error:
+                _log.warning("the failure of %s could not be noted: %s", one.stage.label(), error)
+            recipe = self._recipes.get(one.key)
+            if recipe is not None:
+                self._write(one.key, rows.build(self._sweep, recipe, {}, status, one.error))
+
+    def _row(self, recipe: Recipe) -> dict[str, object]:
+        stages = recipe.stage.walk()
+        nodes = [self._schedule.nodes[stage.key] for stage in stages if stage.stored]
+        results = {node.key: node.result for node in nodes if node.result is not None}
+        return rows.build(self._sweep, recipe, results)
+
+    def _write(self, key: str, row: dict[str, object]) -> None:
+        try:
+            rows.write(self._store.filesystem, self._store.root, row)
+        except OSError as error:  # the result itself is safe; the row is made from it at the end or the next start
+            _log.warning("the row of %s could not be written: %s", key, error)
+            self._unwritten.add(key)
+
+    def _compare(self, recipe: Recipe, dev_score: object) -> None:
+        """Keeps the best row of each model and task, by dev score; weights trained by earlier runs are left alone."""
+        if self._policy != "best" or not isinstance(dev_score, float):
+            return
+        group, key = (recipe.model, recipe.task), recipe.stage.key
+        best = self._best.get(group)
+        loser = key
+        if best is None or dev_score > best[0]:
+            self._best[group] = (dev_score, key)
+            loser = best[1] if best is not None else ""
+        if loser in self._trained_here and not self._schedule.nodes[loser].children:
+            self._store.drop_model(loser)
+
+    def _drop_spent_inputs(self, node: Node) -> None:
+        for parent in node.parents:
+            children = self._schedule.nodes[parent].children
+            spent = all(
+                self._schedule.nodes[child].state in (State.FINISHED, State.UNNEEDED, State.FAILED, State.BLOCKED)
+                for child in children
+            )
+            if spent and parent in self._trained_here:
+                self._store.drop_model(parent)

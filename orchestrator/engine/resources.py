@@ -1,0 +1,149 @@
+"""How much of the cluster a stage gets: CPU threads, and on machines with GPUs a fraction of one.
+
+The fraction comes from an estimate of the stage's memory, so that as many trials as fit share a card; the process
+is capped to it (:mod:`trainables.device`), and a stage that runs out of memory is tried again with twice as much.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+from trainables.data import pretrained
+from trainables.expression import Stage
+from trainables.stages import Pretrained, RandomInit
+
+#: Trials per GPU that Ray can tell apart and that still gain speed; equal fractions let workers be reused.
+PACKINGS = (8, 6, 4, 3, 2, 1)
+CUDA_CONTEXT = 600 << 20  # bytes that a process takes of a card before its first tensor
+#: Bytes per parameter of mixed-precision AdamW training: float32 weights, gradients and two moments.
+BYTES_PER_PARAMETER = 16
+#: Bytes per token, layer and unit of width kept for the backward pass with fused attention (Korthikanti et al.
+#: 2022, section 4.1, without the attention matrices).
+ACTIVATION_BYTES = 34
+HEADROOM = 1.25
+
+
+@dataclasses.dataclass(frozen=True)
+class Cluster:
+    """What Ray has to give.
+
+    Attributes:
+        cpus: CPU cores.
+        gpus: GPUs.
+        gpu_memory: Bytes of the smallest GPU; 0 without one.
+    """
+
+    cpus: float
+    gpus: float = 0.0
+    gpu_memory: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Shares:
+    """How a run divides the cluster.
+
+    Attributes:
+        threads: CPU threads per stage.
+        gpu_fraction: GPU share per stage; None estimates it for each.
+        max_concurrent: Stages at once; None as many as fit.
+    """
+
+    threads: int = 1
+    gpu_fraction: float | None = None
+    max_concurrent: int | None = None
+
+    def gpu(self, stage: Stage, cluster: Cluster, factor: float = 1.0) -> float:
+        """A stage's GPU share: as asked for or estimated, times ``factor`` after it ran out of memory."""
+        if not cluster.gpus:
+            return 0.0
+        if self.gpu_fraction is not None:
+            return min(1.0, self.gpu_fraction * factor)
+        return min(1.0, round(packed_fraction(estimate_memory(stage), cluster.gpu_memory) * factor, 4))
+
+    def slots(self, stages: list[Stage], cluster: Cluster) -> int:
+        """How many stages may run at once.
+
+        Args:
+            stages: What is to be run; the smallest GPU share among them counts.
+            cluster: Where.
+        """
+        by_cpu = int(cluster.cpus // self.threads)
+        by_gpu = by_cpu
+        if cluster.gpus:
+            smallest = min((self.gpu(stage, cluster) for stage in stages), default=1.0)
+            by_gpu = int(cluster.gpus * int(1 / smallest + 1e-6)) if smallest else by_cpu
+        fitting = max(1, min(by_cpu, by_gpu))
+        return min(fitting, self.max_concurrent) if self.max_concurrent else fitting
+
+
+def packed_fraction(memory: int, gpu_memory: int) -> float:
+    """The smallest fraction of a card that holds some bytes and divides it evenly; the whole one if none does."""
+    for packing in PACKINGS:
+        if memory <= gpu_memory / packing:
+            return round(1 / packing, 4)
+    return 1.0
+
+
+def estimate_memory(stage: Stage) -> int:
+    """Bytes of device memory that training a stage takes at most, estimated from its shape."""
+    shape = _shape(stage)
+    hidden, layers, vocabulary = shape["hidden_size"], shape["num_hidden_layers"], shape["vocab_size"]
+    intermediate, positions = shape["intermediate_size"], shape["max_position_embeddings"]
+    per_layer = 4 * hidden * hidden + 2 * hidden * intermediate + 13 * hidden
+    parameters = (vocabulary + positions + 2) * hidden + layers * per_layer
+    fields: dict[str, Any] = vars(stage)
+    tokens = (fields.get("batch_size") or 32) * min(fields.get("max_length") or positions, positions)
+    activations = tokens * layers * hidden * ACTIVATION_BYTES
+    if type(stage).__name__ == "MaskedLanguageModel":
+        activations += tokens * vocabulary * 6  # logits in half precision, and in single for the loss
+    return int(HEADROOM * (parameters * BYTES_PER_PARAMETER + activations)) + CUDA_CONTEXT
+
+
+_BASE = {
+    "hidden_size": 768,
+    "num_hidden_layers": 12,
+    "vocab_size": 30_522,
+    "intermediate_size": 3_072,
+    "max_position_embeddings": 512,
+}
+
+
+def _shape(stage: Stage) -> dict[str, int]:
+    """The architecture at the root of a stage's chain; BERT-base's where the configuration is not at hand."""
+    root = stage
+    while root.inputs:
+        root = root.inputs[0]
+    if isinstance(root, RandomInit):
+        return {
+            "hidden_size": root.hidden_size,
+            "num_hidden_layers": root.layers,
+            "vocab_size": root.vocabulary_size,
+            "intermediate_size": root.intermediate_size,
+            "max_position_embeddings": root.positions,
+        }
+    if isinstance(root, Pretrained):
+        config = _configuration(root)
+        return {name: int(config.get(name, default)) for name, default in _BASE.items()}
+    return dict(_BASE)
+
+
+def _configuration(model: Pretrained) -> dict[str, Any]:
+    if pretrained.is_folder(model.name):
+        path = Path(model.name).expanduser() / "config.json"
+    else:
+        import huggingface_hub
+
+        cached = huggingface_hub.try_to_load_from_cache(
+            model.name, "config.json", revision=pretrained.commit(model.name, model.revision)
+        )
+        if not isinstance(cached, str):
+            return {}
+        path = Path(cached)
+    try:
+        config: dict[str, Any] = json.loads(path.read_text())
+        return config
+    except (OSError, ValueError):
+        return {}

@@ -1,0 +1,220 @@
+"""One Ray Tune run over a schedule: no waves, reused workers, a clean stop on Ctrl-C."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import logging
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.engine.listener import Listener
+from orchestrator.engine.resources import Cluster, Shares
+from orchestrator.engine.schedule import Node, Schedule
+from trainables.execution import Job
+
+if TYPE_CHECKING:
+    from orchestrator.engine.store import Store
+
+#: Tune's own loggers and snapshots are off: they cost more than a short stage, and the store is the truth.
+_TUNE_ENVIRONMENT = {
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    "TUNE_FORCE_TRIAL_CLEANUP_S": "60",  # time for a checkpoint of a large model on Ctrl-C
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+
+
+@contextlib.contextmanager
+def connected() -> Iterator[Cluster]:
+    """Connects to the cluster that ``$RAY_ADDRESS`` or ``ray start`` names, or starts Ray on this machine.
+
+    Yields:
+        What Ray has to give. A Ray that was started here is stopped at the end.
+    """
+    os.environ.update({name: value for name, value in _TUNE_ENVIRONMENT.items() if name not in os.environ})
+    import ray
+
+    if ray.is_initialized():
+        yield _cluster()
+        return
+    ray.init(
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+        configure_logging=True,
+    )
+    try:
+        yield _cluster()
+    finally:
+        ray.shutdown()
+
+
+def execute(
+    schedule: Schedule,
+    store: Store,
+    shares: Shares,
+    cluster: Cluster,
+    keep_model: Callable[[Node], bool],
+    listener: Listener,
+    on_interrupt: Callable[[], None] = lambda: None,
+) -> bool:
+    """Runs what the store lacks of a schedule.
+
+    Args:
+        schedule: The graph.
+        store: Where results go; handed to the workers.
+        shares: What each stage gets.
+        cluster: What there is.
+        keep_model: Whether a stage's weights are wanted in the store.
+        listener: Told of every event.
+        on_interrupt: Called once on the first Ctrl-C.
+
+    Returns:
+        Whether it ran to its end; False after Ctrl-C. Stages under way have then saved checkpoints.
+
+    Raises:
+        KeyboardInterrupt: On a second Ctrl-C.
+    """
+    if schedule.done:
+        return True
+    from ray import tune
+
+    from orchestrator.engine.searcher import GraphSearcher
+    from trainables.trainable import StageTrainable
+
+    stages = [node.stage for node in schedule.to_run()]
+    slots = shares.slots(stages, cluster)
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots)
+
+    def job_of(node: Node) -> Job:
+        return Job.of(
+            node.stage,
+            keep_model=node.want_model or keep_model(node),
+            threads=shares.threads,
+            gpu_fraction=shares.gpu(node.stage, cluster, node.share),
+        )
+
+    searcher = GraphSearcher(schedule, job_of, listener, slots=lambda: slots)
+    interrupt = _Interrupt(on_interrupt)
+    scratch = tempfile.mkdtemp(prefix="stilt-tune-")
+    try:
+        with _quiet(), _steady_garbage_collection():
+            tune.Tuner(
+                tune.with_parameters(StageTrainable, store=store),
+                tune_config=tune.TuneConfig(
+                    search_alg=searcher,
+                    num_samples=-1,
+                    reuse_actors=True,
+                    trial_name_creator=_short_name,
+                    trial_dirname_creator=_short_name,
+                ),
+                run_config=tune.RunConfig(
+                    name="stages",
+                    storage_path=scratch,
+                    verbose=0,
+                    callbacks=[interrupt.callback()],
+                    failure_config=tune.FailureConfig(max_failures=0),
+                    checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
+                ),
+            ).fit()
+    finally:
+        interrupt.restore()
+        shutil.rmtree(scratch, ignore_errors=True)
+    return not interrupt.seen
+
+
+class _Interrupt:
+    """Ctrl-C: the first stops cleanly, the second at once.
+
+    Tune installs its own handler when a run begins, which stops the run, and puts the previous one back at the
+    first signal. Ours goes on top of Tune's, from a callback that Tune calls after installing it.
+    """
+
+    def __init__(self, on_interrupt: Callable[[], None]) -> None:
+        self.seen = False
+        self._on_interrupt = on_interrupt
+        self._before = signal.getsignal(signal.SIGINT)
+
+    def callback(self) -> Any:
+        from ray.tune import Callback
+
+        interrupt = self
+
+        class InstallHandler(Callback):
+            def setup(self, **info: Any) -> None:
+                interrupt.install()
+
+        return InstallHandler()
+
+    def install(self) -> None:
+        tunes = signal.getsignal(signal.SIGINT)
+
+        def handle(number: int, frame: Any) -> None:
+            if self.seen:
+                raise KeyboardInterrupt
+            self.seen = True
+            self._on_interrupt()
+            if callable(tunes):
+                tunes(number, frame)
+            signal.signal(signal.SIGINT, handle)
+
+        with contextlib.suppress(ValueError):  # not in the main thread: nobody can press Ctrl-C there
+            signal.signal(signal.SIGINT, handle)
+
+    def restore(self) -> None:
+        with contextlib.suppress(ValueError):
+            signal.signal(signal.SIGINT, self._before)
+
+
+def _short_name(trial: Any) -> str:
+    name: str = trial.trial_id
+    return name
+
+
+def _cluster() -> Cluster:
+    import ray
+
+    resources = ray.cluster_resources()
+    gpus = float(resources.get("GPU", 0.0))
+    memory = 0
+    if gpus:
+        from trainables.device import total_memory
+
+        memory = ray.get(ray.remote(num_cpus=0, num_gpus=0.01)(total_memory).remote())
+    return Cluster(float(resources.get("CPU", 1.0)), gpus, memory)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Tune logs every failed trial and advises ``Tuner.restore``; our listener reports instead."""
+    loggers = [logging.getLogger(name) for name in ("ray.tune", "ray.train", "ray.air")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+@contextlib.contextmanager
+def _steady_garbage_collection() -> Iterator[None]:
+    """Keeps the cost of a stage constant: full collections walk every trial that Tune remembers."""
+    before = gc.get_threshold()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 50, 1_000)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()

@@ -1,0 +1,98 @@
+"""The schedule as a Ray Tune searcher: Tune asks for the next trial and gets the next ready stage."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from ray.tune.search import Searcher
+
+from orchestrator.engine.listener import Listener
+from orchestrator.engine.schedule import Node, Schedule
+from trainables.execution import Job
+
+DIED = "its worker process died (killed, or out of memory on its machine)"
+
+
+class GraphSearcher(Searcher):
+    """Hands out the stages of a schedule and files what became of them.
+
+    Retries are the schedule's, not Tune's (``max_failures`` stays 0): Tune does not retry a trial whose reused
+    worker died before it began, and a retry may need other resources.
+
+    Args:
+        schedule: What to run.
+        job_of: Makes a stage's job.
+        listener: Told of every event.
+        slots: How many trials Tune may hold at once, pending ones included.
+    """
+
+    def __init__(
+        self, schedule: Schedule, job_of: Callable[[Node], Job], listener: Listener, slots: Callable[[], int]
+    ) -> None:
+        super().__init__(metric=None, mode=None)
+        self._schedule = schedule
+        self._job_of = job_of
+        self._listener = listener
+        self._slots = slots
+        self._trials: dict[str, Node] = {}
+
+    def set_search_properties(self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any) -> bool:
+        """The expressions say what to search; nothing is taken from Tune."""
+        return True
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """The next stage's job, None while there is none, FINISHED when all is done."""
+        if self._schedule.done:
+            return str(Searcher.FINISHED)
+        if len(self._trials) >= self._slots():
+            return None
+        node = self._schedule.next()
+        if node is None:
+            return None
+        job = self._job_of(node)
+        self._trials[trial_id] = node
+        self._listener.started(node)
+        return {"job": job.to_text(), "cpus": job.threads, "gpus": job.gpu_fraction}
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """A running stage's progress."""
+        node = self._trials.get(trial_id)
+        if node is not None and not result.get("done"):
+            self._listener.progressed(node, result)
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """A trial ended: its last report says how; without one its process died."""
+        node = self._trials.pop(trial_id, None)
+        if node is None:
+            return
+        report = {} if error or result is None else result
+        outcome, text = report.get("outcome", "died"), report.get("error", DIED)
+        schedule = self._schedule
+        if outcome == "finished":
+            schedule.finished(node.key, json.loads(report["stage_result"]))
+            self._listener.finished(node)
+            return
+        again = (
+            (outcome == "memory" and schedule.retry_with_more_memory(node.key))
+            or (outcome == "corrupt" and schedule.retry_after_remaking(node.key, report["corrupt_key"]))
+            or (outcome in ("crashed", "died") and schedule.retry(node.key))
+        )
+        if again:
+            self._listener.retried(node, text)
+        else:
+            self._listener.failed(node, schedule.failed(node.key, text))
+
+    def save(self, checkpoint_path: str) -> None:
+        """Tune's snapshots are not used: the store is the truth."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Tune's snapshots are not used: the store is the truth."""
+
+    def save_to_dir(self, checkpoint_dir: str, session_str: str = "default") -> None:
+        """Tune's snapshots are not used: the store is the truth."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Tuner pickles its searcher for Tuner.restore, which is not used; the schedule need not be picklable.
+        return {}

@@ -1,0 +1,278 @@
+"""The options that all sweep commands share, on the command line or in a YAML file. Nothing heavy is imported."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import sys
+import textwrap
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from orchestrator import models
+from orchestrator.engine.resources import Shares
+from orchestrator.engine.storage import default_location
+from trainables.data import sources, tasks
+from trainables.errors import UserError, did_you_mean
+from trainables.expression import Stage
+
+KEEP_MODELS = ("inputs", "best", "all", "none")
+
+
+@dataclasses.dataclass(frozen=True)
+class Preset:
+    """What an option is unless it is given.
+
+    Attributes:
+        models: Names for :func:`orchestrator.models.resolve`.
+        seeds: Seeds.
+        data: Source of the tasks' data, or None where the user must name it.
+    """
+
+    models: tuple[str, ...]
+    seeds: tuple[int, ...]
+    data: str | None
+
+
+PRESETS = {
+    "mini": Preset(("mini_general", "mini_domain"), (0,), sources.MINIATURE),
+    "paper": Preset(("bert_base", "pubmedbert"), (0, 1, 2), None),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class SweepOptions:
+    """The common options, checked.
+
+    Attributes:
+        preset: ``mini`` or ``paper``.
+        models: Model names and their expressions.
+        tasks: Target tasks.
+        seeds: Seeds.
+        data: Source of the data: ``mini``, a folder (absolute), or ``hub:...``.
+        storage: Where results go.
+        sweep: The sweep's name in the leaderboard.
+        epochs: Instead of the published ones.
+        train_limit: Training examples per task at most.
+        shares: Concurrency, threads, GPU fraction.
+        keep_models: Whose weights stay in the store.
+        dry_run: Only say what would be run.
+        report_only: Only show what is there.
+    """
+
+    preset: str
+    models: dict[str, Stage]
+    tasks: tuple[str, ...]
+    seeds: tuple[int, ...]
+    data: str
+    storage: str
+    sweep: str
+    epochs: int | None
+    train_limit: int | None
+    shares: Shares
+    keep_models: str
+    dry_run: bool
+    report_only: bool
+
+    def fine_tuning(self) -> dict[str, Any]:
+        """Arguments for every ``FineTune`` of the sweep: its data, and what was set for all tasks."""
+        return {"data": self.data, "epochs": self.epochs, "train_limit": self.train_limit}
+
+
+def parser(command: str, description: str, examples: str) -> argparse.ArgumentParser:
+    """A parser with the common options; a command adds its own to it.
+
+    Args:
+        command: The module, as ``python -m`` runs it.
+        description: What the command does.
+        examples: Command lines for the epilog.
+    """
+    made = argparse.ArgumentParser(
+        prog=f"python -m {command}",
+        description=description,
+        epilog="examples:\n" + textwrap.indent(textwrap.dedent(examples).strip(), "  "),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    what = made.add_argument_group("what to run")
+    what.add_argument(
+        "--preset", choices=sorted(PRESETS), default="paper", help="defaults for all that follows (paper)"
+    )
+    what.add_argument("--config", metavar="FILE", help="YAML file of options; the command line goes before it")
+    what.add_argument("--models", metavar="M,...", help="names, hub ids, folders, or NAME=FOLDER; see below")
+    what.add_argument("--tasks", metavar="T,...", help="target tasks (the paper's 11)")
+    what.add_argument("--seeds", metavar="N,...", help="seeds, such as 0,1,2")
+    what.add_argument("--data", metavar="SOURCE", help="folder made by prepare_data, hub:owner/name, or mini")
+    what.add_argument("--epochs", type=int, metavar="N", help="instead of each task's published number")
+    what.add_argument("--train-limit", type=int, metavar="N", help="training examples per task at most")
+    what.add_argument("--sweep", metavar="NAME", help="name in the leaderboard (command and preset)")
+    how = made.add_argument_group("how to run it")
+    how.add_argument("--storage", metavar="WHERE", help="folder or s3://, gs:// URI ($ORCHESTRATOR_STORAGE or ./runs)")
+    how.add_argument("--max-concurrent", type=int, metavar="N", help="stages at once (as many as fit)")
+    how.add_argument("--gpu-fraction", type=float, metavar="F", help="share of a GPU per stage (estimated for each)")
+    how.add_argument("--threads", type=int, default=1, metavar="N", help="CPU threads per stage (1)")
+    how.add_argument(
+        "--keep-models", choices=KEEP_MODELS, default="best", help="whose weights stay in the store (best)"
+    )
+    how.add_argument("--dry-run", action="store_true", help="say what would be run, and what it would cost")
+    how.add_argument("--report-only", action="store_true", help="show what is there; run nothing")
+    return made
+
+
+def parse(made: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Parses a command line, with the options of ``--config`` underneath.
+
+    Raises:
+        UserError: For an unreadable file or a key that is no option, with the nearest one.
+    """
+    first = made.parse_args(arguments)
+    if not first.config:
+        return first
+    known = {
+        action.dest: action
+        for action in made._actions
+        if action.option_strings and action.dest not in ("help", "config")
+    }
+    made.set_defaults(**_from_yaml(Path(first.config), known))
+    return made.parse_args(arguments)
+
+
+def resolve(given: argparse.Namespace, command: str, default_tasks: Sequence[str]) -> SweepOptions:
+    """Checks the common options and fills in the preset's.
+
+    Raises:
+        UserError: Naming the option, the value, the rule and the nearest valid choice.
+    """
+    preset = PRESETS[given.preset]
+    data = given.data or preset.data
+    if data is None:
+        raise UserError(
+            f"--preset {given.preset} needs --data: a folder in the JSON-lines layout. Make it from the original "
+            "corpora with `python -m orchestrator.prepare_data SOURCE OUT`, or try --preset mini"
+        )
+    for name in ("epochs", "train_limit", "max_concurrent", "threads"):
+        value = getattr(given, name)
+        if value is not None and value < 1:
+            raise UserError(f"--{name.replace('_', '-')}={value} must be at least 1")
+    if given.gpu_fraction is not None and not 0 < given.gpu_fraction <= 1:
+        raise UserError(f"--gpu-fraction={given.gpu_fraction} must be above 0 and at most 1")
+    chosen = dict(models.resolve(text) for text in listed("models", given.models, preset.models))
+    return SweepOptions(
+        preset=given.preset,
+        models=chosen,
+        tasks=task_names("tasks", given.tasks, default_tasks),
+        seeds=tuple(_seed(text) for text in listed("seeds", given.seeds, [str(seed) for seed in preset.seeds])),
+        data=data
+        if data == sources.MINIATURE or data.startswith(sources.HUB)
+        else str(Path(data).expanduser().resolve()),
+        storage=given.storage or default_location(),
+        sweep=_sweep_name(given.sweep or f"{command}_{given.preset}"),
+        epochs=given.epochs,
+        train_limit=given.train_limit,
+        shares=Shares(given.threads, given.gpu_fraction, given.max_concurrent),
+        keep_models=given.keep_models,
+        dry_run=given.dry_run,
+        report_only=given.report_only,
+    )
+
+
+def task_names(option: str, given: Any, default: Sequence[str]) -> tuple[str, ...]:
+    """Task names from a comma-separated option, each once.
+
+    Raises:
+        UserError: For an unknown task, with the nearest one.
+    """
+    return tuple(tasks.get(name).name for name in listed(option, given, default))
+
+
+def listed(option: str, given: Any, default: Sequence[str]) -> tuple[str, ...]:
+    """The items of a comma-separated option (or YAML list), each once and in order.
+
+    Raises:
+        UserError: Where nothing is in it.
+    """
+    if given is None:
+        return tuple(default)
+    items = given.split(",") if isinstance(given, str) else [str(item) for item in _as_list(given)]
+    found = tuple(dict.fromkeys(item.strip() for item in items if item.strip()))
+    if not found:
+        raise UserError(f"--{option}={given!r} names nothing; give a comma-separated list")
+    return found
+
+
+def run_command(main: Callable[[Sequence[str] | None], int], arguments: Sequence[str] | None = None) -> None:
+    """Runs a command's main function and exits: 2 after a user's error, 130 after Ctrl-C."""
+    try:
+        code = main(arguments)
+        sys.stdout.flush()
+    except UserError as error:
+        sys.stderr.write(f"error: {error}\n")
+        code = 2
+    except KeyboardInterrupt:
+        sys.stderr.write("\nstopped\n")
+        code = 130
+    except BrokenPipeError:  # the reader of our output (head, less) has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    sys.exit(code)
+
+
+def _from_yaml(path: Path, known: dict[str, argparse.Action]) -> dict[str, Any]:
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise UserError(f"--config {str(path)!r} cannot be read: {error}") from error
+    except yaml.YAMLError as error:
+        raise UserError(f"--config {str(path)!r} is no valid YAML: {error}") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise UserError(
+            f"--config {str(path)!r} must be a mapping of options to values, not a {type(content).__name__}"
+        )
+    found: dict[str, Any] = {}
+    for key, value in content.items():
+        name = str(key).replace("-", "_")
+        if name not in known:
+            spelled = [option.replace("_", "-") for option in known]
+            raise UserError(f"{path}: unknown option {key!r}{did_you_mean(str(key).replace('_', '-'), spelled)}")
+        found[name] = _checked(path, str(key), value, known[name])
+    return found
+
+
+def _checked(path: Path, key: str, value: Any, action: argparse.Action) -> Any:
+    """A YAML value as the command line would have given it."""
+    if action.nargs == 0:
+        if not isinstance(value, bool):
+            raise UserError(f"{path}: {key}={value!r} must be true or false")
+        return value
+    if action.type in (int, float):
+        if isinstance(value, bool) or not isinstance(value, int | (float if action.type is float else int)):
+            wanted = "a number" if action.type is float else "a whole number"
+            raise UserError(f"{path}: {key}={value!r} must be {wanted}")
+        return value
+    if action.choices is not None and value not in action.choices:
+        raise UserError(
+            f"{path}: {key}={value!r} is no valid choice{did_you_mean(str(value), map(str, action.choices))}"
+        )
+    return value
+
+
+def _as_list(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _seed(text: str) -> int:
+    if not text.isdigit():
+        raise UserError(f"--seeds: {text!r} is no whole number of at least 0; give a list such as 0,1,2")
+    return int(text)
+
+
+def _sweep_name(name: str) -> str:
+    if not name.replace("-", "").replace("_", "").replace(".", "").isalnum() or name.startswith("."):
+        raise UserError(f"--sweep={name!r} must be made of letters, digits, '-', '_' and '.'")
+    return name

@@ -1,0 +1,136 @@
+"""What every sweep command does with its recipes: account, run, record, report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from orchestrator import accounting
+from orchestrator.bookkeeping import Bookkeeper
+from orchestrator.engine import costs
+from orchestrator.engine import run as engine
+from orchestrator.engine.listener import Listeners
+from orchestrator.engine.progress import Cell, Display, duration
+from orchestrator.engine.schedule import Schedule, State
+from orchestrator.engine.store import Store
+from orchestrator.options import SweepOptions
+from orchestrator.recipe import Recipe
+from trainables.data import tasks
+from trainables.errors import UserError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+INTERRUPTED = 130
+
+
+def run(options: SweepOptions, recipes: Sequence[Recipe]) -> int:
+    """Runs what the store lacks of a sweep, or says what that would be.
+
+    Args:
+        options: The common options.
+        recipes: What the sweep asks for.
+
+    Returns:
+        The exit code: 0, 1 where a stage failed, 130 after Ctrl-C.
+
+    Raises:
+        UserError: For anything wrong that can be seen before training.
+    """
+    from rich.console import Console
+
+    console = Console(soft_wrap=True, highlight=False)
+    if not recipes:
+        raise UserError("the sweep is empty: a grid needs a target task, and a pair another intermediate task")
+    for recipe in recipes:
+        _ = recipe.stage.key  # reads the fingerprints: missing data or weights are refused here
+    store = Store(options.storage)
+    if options.report_only:
+        return _report(options, store, console)
+    schedule = Schedule([recipe.stage for recipe in recipes], store)
+    if options.dry_run:
+        accounting.show(console, recipes, schedule, costs.from_store(store), options.shares)
+        return 0
+    _check_data(recipes)
+    store.storage.check_writable()
+    store.write_sweep(options.sweep, [recipe.to_json() for recipe in recipes])
+    return _run(options, recipes, schedule, store, console)
+
+
+def _run(options: SweepOptions, recipes: Sequence[Recipe], schedule: Schedule, store: Store, console: Console) -> int:
+    begun = time.monotonic()
+    known = accounting.observed(schedule)
+    schedule.prioritise(lambda stage: known.seconds(stage) or 1.0)
+    keeper = Bookkeeper(options.sweep, recipes, schedule, store, options.keep_models)
+    keeper.write_missing_rows()
+    total, found = len(schedule.nodes), len(schedule.nodes) - schedule.unfinished
+    console.print(f"{options.sweep}: {total} stages, {found} of them finished already; storage {store.root}")
+    completed = True
+    if not schedule.done:
+        with engine.connected() as cluster:
+            slots = options.shares.slots([node.stage for node in schedule.to_run()], cluster)
+            with Display(schedule, _cells(recipes), known, slots, console) as display:
+
+                def stopping() -> None:
+                    display.note("stopping: running stages save their state; Ctrl-C again stops at once")
+
+                listeners = Listeners([keeper, display])
+                completed = engine.execute(
+                    schedule, store, options.shares, cluster, keeper.keep_model, listeners, on_interrupt=stopping
+                )
+        if keeper.unwritten:
+            keeper.write_missing_rows()
+    trained = total - found - schedule.unfinished - sum(node.state in _LOST for node in schedule.nodes.values())
+    console.print(f"{trained} stages trained in {duration(time.monotonic() - begun)}, {found} found finished")
+    if not completed:
+        console.print(f"interrupted with {schedule.unfinished} stages to go; to go on, run the same command again")
+        return INTERRUPTED
+    _report(options, store, console)
+    return _failures(schedule, console)
+
+
+_LOST = (State.FAILED, State.BLOCKED)
+
+
+def _failures(schedule: Schedule, console: Console) -> int:
+    failed = [node for node in schedule.nodes.values() if node.state is State.FAILED]
+    blocked = sum(node.state is State.BLOCKED for node in schedule.nodes.values())
+    if not failed:
+        return 0
+    console.print(f"{len(failed)} stages failed, {blocked} were blocked by them:", style="bold red")
+    for node in failed[:20]:
+        console.print(f"  {node.stage.label()} [{node.key[:8]}]: {node.error.strip()}", markup=False)
+    console.print("all errors: python -m orchestrator.leaderboard show --status failed; run the command again to retry")
+    return 1
+
+
+def _report(options: SweepOptions, store: Store, console: Console) -> int:
+    from orchestrator.leaderboard import tables
+
+    tables.print_sweep(store, options.sweep, console)
+    where = "" if options.storage == "./runs" else f" --storage {options.storage}"
+    console.print(f"more: python -m orchestrator.leaderboard show|grid|sql{where}")
+    return 0
+
+
+def _cells(recipes: Sequence[Recipe]) -> dict[str, list[Cell]]:
+    cells: dict[str, list[Cell]] = {}
+    for recipe in recipes:
+        metric = f"test/{tasks.get(recipe.task).metric}"
+        column = recipe.intermediate or ("baseline" if recipe.method == "finetune" else recipe.method)
+        cells.setdefault(recipe.stage.key, []).append(Cell(recipe.model, recipe.task, column, metric))
+    return cells
+
+
+def _check_data(recipes: Sequence[Recipe]) -> None:
+    """Reads every data set once, so that a malformed file or an unknown label is refused before training."""
+    from trainables.data import sources
+    from trainables.stages import FineTune
+
+    seen: set[tuple[str, str]] = set()
+    for recipe in recipes:
+        for stage in recipe.stage.walk():
+            if isinstance(stage, FineTune) and (stage.data, stage.task) not in seen:
+                seen.add((stage.data, stage.task))
+                sources.load(stage.data, stage.task)

@@ -1,0 +1,307 @@
+"""One stage from start to finished entry: drives its generator, keeps checkpoints, publishes. Knows no ray."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import importlib
+import importlib.metadata
+import io
+import json
+import logging
+import platform
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from trainables import device
+from trainables.context import Context, Progress, Result, Run
+from trainables.data import pretrained
+from trainables.errors import StageError
+from trainables.expression import Stage, from_json
+from trainables.stages import Pretrained
+
+CHECKPOINT_INTERVAL = 300.0  # seconds
+INTERRUPT_PATIENCE = 10.0  # seconds
+
+_log = logging.getLogger(__name__)
+
+
+class Store(Protocol):
+    """What a running stage needs of the store; ``orchestrator.engine.store.Store`` is one."""
+
+    def result(self, key: str) -> dict[str, Any] | None:
+        """A finished result, or None."""
+        ...
+
+    def has_model(self, key: str) -> bool:
+        """Whether weights are kept."""
+        ...
+
+    def fetch_model(self, key: str) -> Path:
+        """A local folder of weights."""
+        ...
+
+    def working_folder(self, key: str) -> Path:
+        """A new folder to work in."""
+        ...
+
+    def publish(self, key: str, folder: Path, stage: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
+        """Makes a working folder a finished entry."""
+        ...
+
+    def save_checkpoint(self, key: str, content: bytes) -> None:
+        """Replaces the checkpoint."""
+        ...
+
+    def load_checkpoint(self, key: str) -> bytes | None:
+        """The checkpoint, or None."""
+        ...
+
+    def drop_checkpoint(self, key: str) -> None:
+        """Deletes the checkpoint."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One stage as the driver hands it to a worker, by way of a trial's configuration.
+
+    Attributes:
+        key: The stage's key, computed by the driver.
+        stage: Its expression as JSON.
+        inputs: Keys of its inputs, in their order.
+        fingerprints: Of the data it names, as the driver found them.
+        keep_model: Whether the finished entry keeps its weights.
+        threads: CPU threads.
+        gpu_fraction: Share of a GPU; 0 runs on the CPU.
+        checkpoint_interval: Seconds between checkpoints.
+    """
+
+    key: str
+    stage: dict[str, Any]
+    inputs: tuple[str, ...] = ()
+    fingerprints: dict[str, str] = dataclasses.field(default_factory=dict)
+    keep_model: bool = True
+    threads: int = 1
+    gpu_fraction: float = 0.0
+    checkpoint_interval: float = CHECKPOINT_INTERVAL
+
+    @classmethod
+    def of(cls, stage: Stage, **settings: Any) -> Job:
+        """The job of a stage whose data can be seen from here."""
+        keys = tuple(parent.key for parent in stage.inputs)
+        return cls(stage.key, stage.to_json(), keys, stage.fingerprints(), **settings)
+
+    def to_text(self) -> str:
+        """As JSON; one string is what Tune handles fastest."""
+        return json.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def from_text(cls, text: str) -> Job:
+        """Reads :meth:`to_text` back."""
+        fields = json.loads(text)
+        return cls(**{**fields, "inputs": tuple(fields["inputs"])})
+
+
+class Execution:
+    """A stage being run; advance it until :attr:`result` is there.
+
+    It continues from the stored checkpoint, if there is one. Where the key is finished already (another worker
+    was faster, or a killed driver's worker lived a moment longer) nothing is run.
+
+    Args:
+        job: What to run.
+        store: Where inputs come from and the result goes.
+    """
+
+    def __init__(self, job: Job, store: Store) -> None:
+        self.job = job
+        self.store = store
+        self.result: dict[str, Any] | None = None
+        self.stage = from_json(job.stage)
+        self._started = _now()
+        self._clock = time.perf_counter()
+        finished = store.result(job.key)
+        if finished is not None and (store.has_model(job.key) or not job.keep_model or not self.stage.makes_model):
+            self.result = finished
+            return
+        if self.stage.fingerprints() != job.fingerprints:
+            raise StageError(
+                f"the data of {self.stage.label()} changed since the sweep was planned "
+                f"(planned {job.fingerprints}, found {self.stage.fingerprints()}); start the command again"
+            )
+        run = _implementation(self.stage)
+        device.claim(job.gpu_fraction, job.threads)
+        self._context = _Context(job, self.stage, store)
+        self._run: Run = run(self.stage, self._context)
+
+    def advance(self, seconds: float) -> Progress | None:
+        """Works for about some seconds.
+
+        Args:
+            seconds: After this time the next yield returns; a single step of work may take longer.
+
+        Returns:
+            The last progress, with the metrics of every yield since the last call; None once finished.
+        """
+        if self.result is not None:
+            return None
+        deadline = time.perf_counter() + seconds
+        metrics: dict[str, float] = {}
+        while True:
+            try:
+                progress = next(self._run)
+            except StopIteration as stop:
+                self._finish(stop.value)
+                return None
+            metrics.update(progress.metrics)
+            if time.perf_counter() >= deadline:
+                return dataclasses.replace(progress, metrics=metrics)
+
+    def interrupt(self, patience: float = INTERRUPT_PATIENCE) -> None:
+        """Saves a checkpoint at the next training step and stops; a finished stage is left alone.
+
+        Args:
+            patience: Seconds to wait for that step (an evaluation may be under way); after them the stage stops
+                all the same and goes on later from the checkpoint before.
+        """
+        if self.result is not None:
+            return
+        self._context.stopping = True
+        saved = self._context.saved
+        deadline = time.perf_counter() + patience
+        try:
+            while self._context.saved == saved and time.perf_counter() < deadline:
+                next(self._run)
+        except StopIteration as stop:
+            self._finish(stop.value)
+        finally:
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Stops without saving."""
+        if self.result is None:
+            self._run.close()
+            shutil.rmtree(self._context.folder, ignore_errors=True)
+
+    def _finish(self, found: Result) -> None:
+        seconds = self._context.seconds_before + time.perf_counter() - self._clock
+        self.result = self.store.publish(
+            self.job.key,
+            self._context.folder,
+            self.job.stage,
+            {
+                "metrics": found.metrics,
+                "history": found.history,
+                "facts": found.facts,
+                "cost": {
+                    "seconds": round(seconds, 3),
+                    "gpu_seconds": round(seconds * self.job.gpu_fraction, 3),
+                    "peak_memory_bytes": device.peak_memory(self._context.device),
+                },
+                "fingerprints": self.job.fingerprints,
+                "provenance": {
+                    "host": platform.node(),
+                    "device": device.name(self._context.device),
+                    "threads": self.job.threads,
+                    "started_at": self._started,
+                    "finished_at": _now(),
+                    "versions": _versions(),
+                    "commit": _commit(),
+                },
+            },
+        )
+        self.store.drop_checkpoint(self.job.key)
+
+
+class _Context:
+    """The :class:`trainables.context.Context` of a stage that a store keeps."""
+
+    def __init__(self, job: Job, stage: Stage, store: Store) -> None:
+        self.folder = store.working_folder(job.key)
+        self.device = "cuda" if job.gpu_fraction else "cpu"
+        self.keep_model = job.keep_model
+        self.stopping = False
+        self.saved = 0
+        self.seconds_before = 0.0
+        self._job = job
+        self._store = store
+        self._keys = dict(zip(stage.inputs, job.inputs, strict=True))
+        self._clock = self._last_save = time.perf_counter()
+
+    def model_folder(self, stage: Stage) -> Path:
+        if isinstance(stage, Pretrained):
+            return pretrained.local_folder(stage.name, stage.revision)
+        return self._store.fetch_model(self._keys[stage])
+
+    def load_checkpoint(self) -> dict[str, Any] | None:
+        content = self._store.load_checkpoint(self._job.key)
+        if content is None:
+            return None
+        import torch
+
+        try:
+            saved = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        except Exception as error:  # a torn pickle raises almost anything
+            _log.warning("unreadable checkpoint of stage %s (%s): starting it afresh", self._job.key, error)
+            self._store.drop_checkpoint(self._job.key)
+            return None
+        self.seconds_before = saved["seconds"]
+        state: dict[str, Any] = saved["state"]
+        return state
+
+    def checkpoint_due(self) -> bool:
+        return self.stopping or time.perf_counter() - self._last_save >= self._job.checkpoint_interval
+
+    def save_checkpoint(self, state: dict[str, Any]) -> None:
+        import torch
+
+        seconds = self.seconds_before + time.perf_counter() - self._clock
+        buffer = io.BytesIO()
+        torch.save({"state": state, "seconds": seconds}, buffer)
+        self._store.save_checkpoint(self._job.key, buffer.getvalue())
+        self._last_save = time.perf_counter()
+        self.saved += 1
+
+
+def _implementation(stage: Stage) -> Callable[[Stage, Context], Run]:
+    module, _, name = stage.implementation.partition(":")
+    function: Callable[[Stage, Context], Run] = getattr(importlib.import_module(module), name)
+    return function
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+@functools.cache
+def _versions() -> dict[str, str]:
+    versions = {"python": platform.python_version()}
+    for package in ("torch", "transformers", "ray"):
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+@functools.cache
+def _commit() -> str:
+    """The commit of this code where it is run from a checkout, else the package version."""
+    try:
+        found = subprocess.run(
+            ["git", "rev-parse", "--short=12", "HEAD"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=True,
+        )
+        return found.stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return importlib.metadata.version("stilt-sweeps")

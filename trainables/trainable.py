@@ -1,0 +1,95 @@
+"""The Ray Tune Trainable that runs any stage; the only file of this package that imports ray.
+
+Tune's own checkpoints are not used: the store keeps a stage's state under its key, so that a new driver, which is
+a new Tune experiment, finds it. An exception of a stage is a result like another (it must not cost the worker);
+what Tune sees as an error is the death of a process.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import traceback
+from typing import Any
+
+from ray.tune import PlacementGroupFactory, Trainable
+
+from trainables import device
+from trainables.errors import CorruptEntry, OutOfDeviceMemory, StageError, UserError
+from trainables.execution import Execution, Job, Store
+
+REPORT_INTERVAL = 1.0  # seconds; also how soon a running stage notices that it is to stop
+
+#: Another try may go better: storage, network, memory, and what CUDA raises. A TypeError stays one.
+_TRANSIENT = (OSError, MemoryError, RuntimeError)
+
+_log = logging.getLogger(__name__)
+
+
+class StageTrainable(Trainable):
+    """Runs one stage per trial; the process is reused for the next (``reset_config``)."""
+
+    _execution: Execution | None = None
+
+    @classmethod
+    def default_resource_request(cls, config: dict[str, Any]) -> PlacementGroupFactory:
+        """What a trial asks of the cluster: its job's threads and GPU fraction."""
+        bundle = {"CPU": float(config["cpus"])}
+        if config["gpus"]:
+            bundle["GPU"] = float(config["gpus"])
+        return PlacementGroupFactory([bundle])
+
+    def setup(self, config: dict[str, Any], store: Store | None = None) -> None:
+        """Called once per process, with the first job."""
+        if store is None:
+            raise ValueError("StageTrainable is made with tune.with_parameters(StageTrainable, store=...)")
+        self._store = store
+        self._begin(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Called for every further job of this process."""
+        self._begin(new_config)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Advances the stage for a second and reports; the last report has ``done`` and ``outcome``."""
+        try:
+            if self._execution is None:
+                self._execution = Execution(self._job, self._store)
+            progress = self._execution.advance(REPORT_INTERVAL)
+        except Exception as error:  # every kind of failure becomes the trial's outcome
+            return self._failed(error)
+        if progress is None:
+            result, self._execution = self._execution.result, None
+            device.release()
+            # As text: Tune would flatten a dictionary of every epoch's metrics into columns, several times.
+            return {"done": True, "outcome": "finished", "stage_result": json.dumps(result)}
+        return {"stage_step": progress.step, "stage_total": progress.total, "phase": progress.phase, **progress.metrics}
+
+    def cleanup(self) -> None:
+        """The trial ends: an unfinished stage saves a checkpoint."""
+        if self._execution is not None:
+            try:
+                self._execution.interrupt()
+            except Exception:  # what it had saved before still stands
+                _log.warning("no checkpoint at the stop of %s", self._job.key, exc_info=True)
+            self._execution = None
+
+    def _begin(self, config: dict[str, Any]) -> None:
+        self.cleanup()  # where Tune stopped the trial before its end
+        self._job = Job.from_text(config["job"])
+
+    def _failed(self, error: Exception) -> dict[str, Any]:
+        if self._execution is not None:
+            self._execution.abandon()
+            self._execution = None
+        device.release()
+        text = "".join(traceback.format_exception(error))
+        if isinstance(error, CorruptEntry):
+            return {"done": True, "outcome": "corrupt", "corrupt_key": error.key, "error": str(error)}
+        if isinstance(error, OutOfDeviceMemory):
+            return {"done": True, "outcome": "memory", "error": str(error)}
+        if isinstance(error, StageError | UserError):
+            return {"done": True, "outcome": "failed", "error": str(error)}
+        outcome = "crashed" if isinstance(error, _TRANSIENT) else "failed"
+        return {"done": True, "outcome": outcome, "error": text}
