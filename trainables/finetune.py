@@ -14,7 +14,7 @@ from trainables.data import tasks
 from trainables.data.tasks import Task
 from trainables.errors import UserError
 from trainables.stages import FineTune
-from trainables.training import batches, devices, encoding, evaluation, losses, models, predictions, tokenizers
+from trainables.training import batches, encoding, evaluation, losses, models, predictions, tokenizers
 from trainables.training.batches import Batch
 from trainables.training.encoding import Split
 from trainables.training.loop import Training
@@ -133,20 +133,13 @@ def run(stage: FineTune, context: Context) -> Run:
     objective.write_predictions(context.folder / PREDICTIONS)
     if context.keep_model:
         models.save(objective.model, start, context.folder / MODEL)
-    return Result(metrics, training.history, _facts(stage, objective, training, context))
-
-
-def _facts(stage: FineTune, objective: Classification, training: Training, context: Context) -> dict[str, Any]:
-    return {
-        "parameters": sum(parameter.numel() for parameter in objective.model.parameters()),
-        "steps": training.steps,
-        "tokens": training.tokens,
-        "padding_share": 1 - training.tokens / training.padded if training.padded else 0.0,
-        "precision": devices.precision(context.device),
+    facts = {
+        **training.facts(),
         "max_length": objective.max_length,
         "max_length_asked": stage.max_length,
         "examples": {name: len(split.ids) for name, split in objective.splits.items()},
     }
+    return Result(metrics, training.history, facts)
 
 
 def _given(value: Any) -> Any:

@@ -130,6 +130,16 @@ class Training:
             self._save_if_due()
             yield progress
 
+    def facts(self) -> dict[str, Any]:
+        """Figures of the run for the stage's result."""
+        return {
+            "parameters": sum(parameter.numel() for parameter in self._objective.model.parameters()),
+            "steps": self.steps,
+            "tokens": self.tokens,
+            "padding_share": 1 - self.tokens / self.padded if self.padded else 0.0,
+            "precision": devices.precision(self._context.device),
+        }
+
     def _train(self, batch: Batch) -> None:
         model, recipe = self._objective.model, self._recipe
         for group in self._optimizer.param_groups:

@@ -71,6 +71,8 @@ def files(folder: Path) -> list[Path]:
 
 def copy(source: Path, target: Path) -> None:
     """Carries a tokenizer along byte for byte, so that its content hash stays the same along a chain of stages."""
+    if source.resolve() == target.resolve():
+        return
     target.mkdir(parents=True, exist_ok=True)
     for path in files(source):
         shutil.copyfile(path, target / path.name)
