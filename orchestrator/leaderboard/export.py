@@ -48,7 +48,8 @@ def content(rows: pa.Table, suffix: str) -> bytes:
 
 def to_csv(frame: pd.DataFrame) -> str:
     """CSV; lists are joined with ``+``, as in the published results, and missing values empty."""
-    joined = {str(name): frame[name].map(_joined) for name in frame.select_dtypes("object")}
+    lists = [name for name in frame.columns if frame[name].dtype.kind == "O" and len(frame)]
+    joined = {str(name): frame[name].map(_joined) for name in lists}
     return frame.assign(**joined).to_csv(index=False, lineterminator="\n")
 
 

@@ -13,6 +13,15 @@ if TYPE_CHECKING:
 #: Statements that only read, by DuckDB's names; DESCRIBE, SHOW and SUMMARIZE are of the kind SELECT.
 _READING = frozenset({"SELECT", "EXPLAIN"})
 
+#: Nothing is spilled to disk, read from files or taken from this program's variables; the last one makes it final.
+_SEALED = (
+    "temp_directory = ''",
+    "TimeZone = 'UTC'",
+    "python_enable_replacements = false",
+    "enable_external_access = false",
+    "lock_configuration = true",
+)
+
 
 def ask(query: str, leaderboard: pa.Table, published: pd.DataFrame) -> pd.DataFrame:
     """Answers one query.
@@ -36,10 +45,8 @@ def ask(query: str, leaderboard: pa.Table, published: pd.DataFrame) -> pd.DataFr
             connection.register("loading", table)
             connection.execute(f"CREATE TABLE {name} AS SELECT * FROM loading")
             connection.unregister("loading")
-        # In this order: the last one makes the others final.
-        for setting in ("temp_directory = ''", "TimeZone = 'UTC'", "enable_external_access = false"):
+        for setting in _SEALED:
             connection.execute(f"SET {setting}")
-        connection.execute("SET lock_configuration = true")
         try:
             statements = connection.extract_statements(query)
             if len(statements) != 1:
@@ -47,8 +54,7 @@ def ask(query: str, leaderboard: pa.Table, published: pd.DataFrame) -> pd.DataFr
             kind = statements[0].type.name
             if kind not in _READING:
                 raise UserError(f"{kind} is refused: the leaderboard is read-only here; ask with SELECT")
-            answer = connection.execute(statements[0])
-            found = answer.to_arrow_table() if answer.description else pa.table({})
+            found = connection.sql(statements[0]).to_arrow_table()
         except duckdb.Error as error:
             raise UserError(f"SQL: {error}") from error
     return rows.to_pandas(found)

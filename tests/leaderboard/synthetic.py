@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
+import pandas as pd
+
+from orchestrator.leaderboard import rows
+from orchestrator.leaderboard.published import published
 from orchestrator.recipe import Recipe
+from trainables.data import tasks
 from trainables.expression import Stage
 
 
@@ -45,3 +51,29 @@ def result(metric: str, test: float, dev: float = 0.5, seconds: float = 2.0) -> 
             "versions": {"python": "3.11.9", "torch": "2.13.0", "transformers": "5.23.0", "ray": "2.60.0"},
         },
     }
+
+
+def row(task: str, score: float | None, intermediate: str | None = None, seed: int = 0, **columns: Any) -> dict:
+    """A finished row (failed where ``score`` is None) with the given columns over the usual ones."""
+    metric = tasks.get(task).metric
+    asked = recipe(task, intermediate, seed, columns.get("model", "mini"))
+    results = {} if score is None else {asked.stage.key: result(metric, score / 100)}
+    made = rows.build("grid", asked, results, "finished" if results else "failed", None if results else "CUDA is gone")
+    return made | {"score": score} | columns
+
+
+def frame(made: Sequence[dict]) -> pd.DataFrame:
+    return rows.to_pandas(rows.table(made))
+
+
+def published_as_rows() -> list[dict]:
+    """The STILT paper's printed numbers as if they were ours, one seed each."""
+    return [
+        row(
+            printed["task"],
+            printed["value"],
+            None if pd.isna(printed["intermediate"]) else printed["intermediate"],
+            model=printed["model"],
+        )
+        for printed in published("stilt").to_dict("records")
+    ]

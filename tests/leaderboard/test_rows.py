@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import datetime
 import logging
+import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -10,9 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
-from synthetic import recipe, result
 
 from orchestrator.leaderboard import rows, schema
+from tests.leaderboard.synthetic import recipe, result
 from trainables.errors import UserError
 
 
@@ -113,8 +114,9 @@ def _write_many(root: str) -> None:
 
 
 def test_concurrent_writers_leave_every_row_once(filesystem, tmp_path):
-    with ProcessPoolExecutor(3) as pool:
-        futures = [pool.submit(_write_many, str(tmp_path)) for _ in range(3)]
+    # Spawned, for a forked copy of Arrow's threads may hang.
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
+        futures = [pool.submit(_write_many, str(tmp_path)) for _ in range(2)]
         for _ in range(20):
             seen = rows.read(filesystem, str(tmp_path), ["seed", "error"])  # a reader never sees half a row
             assert seen["seed"].is_unique
