@@ -158,6 +158,8 @@ def resolve(given: argparse.Namespace, command: str, default_tasks: Sequence[str
             raise UserError(f"--{name.replace('_', '-')}={value} must be at least 1")
     if given.gpu_fraction is not None and not 0 < given.gpu_fraction <= 1:
         raise UserError(f"--gpu-fraction={given.gpu_fraction} must be above 0 and at most 1")
+    if given.checkpoint_seconds < 0:
+        raise UserError(f"--checkpoint-seconds={given.checkpoint_seconds} must be at least 0")
     chosen = dict(models.resolve(text) for text in listed("models", given.models, preset.models))
     return SweepOptions(
         preset=given.preset,
@@ -171,7 +173,7 @@ def resolve(given: argparse.Namespace, command: str, default_tasks: Sequence[str
         sweep=_sweep_name(given.sweep or f"{command}_{given.preset}"),
         epochs=given.epochs,
         train_limit=given.train_limit,
-        shares=Shares(given.threads, given.gpu_fraction, given.max_concurrent),
+        shares=Shares(given.threads, given.gpu_fraction, given.max_concurrent, given.checkpoint_seconds),
         keep_models=given.keep_models,
         dry_run=given.dry_run,
         report_only=given.report_only,

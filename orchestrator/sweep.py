@@ -38,16 +38,17 @@ def run(options: SweepOptions, recipes: Sequence[Recipe]) -> int:
     Raises:
         UserError: For anything wrong that can be seen before training.
     """
-    from rich.console import Console
+    from orchestrator.leaderboard import terminal
 
-    console = Console(soft_wrap=True, highlight=False)
+    console = terminal.console()
     if not recipes:
         raise UserError("the sweep is empty: a grid needs a target task, and a pair another intermediate task")
     for recipe in recipes:
         _ = recipe.stage.key  # reads the fingerprints: missing data or weights are refused here
     store = Store(options.storage)
     if options.report_only:
-        return _report(options, store, console)
+        _report(options, store, console)
+        return 0
     schedule = Schedule([recipe.stage for recipe in recipes], store)
     if options.dry_run:
         accounting.show(console, recipes, schedule, costs.from_store(store), options.shares)
@@ -105,13 +106,21 @@ def _failures(schedule: Schedule, console: Console) -> int:
     return 1
 
 
-def _report(options: SweepOptions, store: Store, console: Console) -> int:
-    from orchestrator.leaderboard import tables
+def _report(options: SweepOptions, store: Store, console: Console) -> None:
+    """Prints the sweep's grids from the leaderboard."""
+    from orchestrator.leaderboard import rows, tables, terminal
 
-    tables.print_sweep(store, options.sweep, console)
+    found = rows.read(store.filesystem, store.root)
+    if found.empty or options.sweep not in set(found["sweep"]):
+        console.print(f"no rows of sweep {options.sweep} in {store.root} yet")
+        return
+    grids = tables.from_rows(found, options.sweep)
+    largest = max(grid.largest_change for grid in grids)
+    for grid in grids:
+        console.print(terminal.grid_block(grid, largest))
+    console.print(terminal.legend(largest))
     where = "" if options.storage == "./runs" else f" --storage {options.storage}"
     console.print(f"more: python -m orchestrator.leaderboard show|grid|sql{where}")
-    return 0
 
 
 def _cells(recipes: Sequence[Recipe]) -> dict[str, list[Cell]]:

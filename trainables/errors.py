@@ -14,7 +14,7 @@ class StageError(RuntimeError):
     """A stage cannot end well however often it is tried (a NaN loss, say); it is not tried again."""
 
 
-class OutOfDeviceMemory(RuntimeError):
+class OutOfDeviceMemory(RuntimeError):  # noqa: N818 (named for what happened)
     """A stage needed more device memory than its share; it is tried again with a larger one."""
 
 
@@ -37,7 +37,7 @@ def did_you_mean(value: str, choices: Iterable[str]) -> str:
     return f"; choices: {listing}"
 
 
-class CorruptEntry(RuntimeError):
+class CorruptEntry(RuntimeError):  # noqa: N818 (named for what happened)
     """A stored entry turned out to be unreadable when it was wanted; it has been set aside.
 
     Attributes:

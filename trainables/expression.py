@@ -5,7 +5,7 @@ stage is trained at most once, whatever sweep asks for it. Three rules keep keys
 
 * A field that equals its default is left out, so a later version may add a field with a default
   without changing one existing key. A default, once released, never changes: raise ``version``.
-* A field marked :func:`located` says where something lies, not what it is. It is left out, and the
+* A field marked :data:`LOCATED` says where something lies, not what it is. It is left out, and the
   content's fingerprint (:meth:`Stage.fingerprints`) stands in its place: a moved folder keeps its keys.
 * Numbers are normalised by the field's declared type (``1`` given for a ``float`` becomes ``1.0``).
 """
@@ -27,12 +27,13 @@ from trainables.errors import UserError, did_you_mean
 
 KEY_LENGTH = 32  # hexadecimal digits: 128 bits
 
+#: Stages of this module go by their bare names; those of any other module as ``module:Name``.
+VOCABULARY = "trainables.stages"
+
+#: Metadata of a field that says where something lies: ``path: str = field(metadata=LOCATED)``; not in the key.
+LOCATED = {"located": True}
+
 _REGISTRY: dict[str, type[Stage]] = {}
-
-
-def located(**options: Any) -> Any:
-    """A dataclass field that says where data lies; not part of the key."""
-    return dataclasses.field(metadata={"located": True}, **options)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,13 +55,18 @@ class Stage:
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        _REGISTRY[cls.__name__] = cls
+        _REGISTRY[cls.type_name()] = cls
 
     def __post_init__(self) -> None:
         for field, declared in _declared(type(self)):
             value = _normalised(self, field.name, getattr(self, field.name), declared)
             object.__setattr__(self, field.name, value)
         self.check()
+
+    @classmethod
+    def type_name(cls) -> str:
+        """What stands for the type in keys and JSON."""
+        return cls.__name__ if cls.__module__ == VOCABULARY else f"{cls.__module__}:{cls.__qualname__}"
 
     def check(self) -> None:
         """Refuses impossible hyperparameters.
@@ -99,7 +105,7 @@ class Stage:
             if field.metadata.get("located") or value == _default(field):
                 continue
             fields[field.name] = _encode(value, lambda stage: {"key": stage.key})
-        form: dict[str, Any] = {"type": type(self).__name__, "version": self.version, "fields": fields}
+        form: dict[str, Any] = {"type": self.type_name(), "version": self.version, "fields": fields}
         fingerprints = self.fingerprints()
         if fingerprints:
             form["fingerprints"] = fingerprints
@@ -107,10 +113,8 @@ class Stage:
 
     def to_json(self) -> dict[str, Any]:
         """The whole nested expression, readable, for ``stage.json``; see :func:`from_json`."""
-        fields = {
-            field.name: _encode(getattr(self, field.name), Stage.to_json) for field in dataclasses.fields(self)
-        }
-        return {"stage": type(self).__name__, **fields}
+        fields = {field.name: _encode(getattr(self, field.name), Stage.to_json) for field in dataclasses.fields(self)}
+        return {"stage": self.type_name(), **fields}
 
     def walk(self) -> Iterator[Stage]:
         """Every distinct stage of the expression, inputs before what starts from them."""
@@ -137,8 +141,11 @@ def from_json(form: dict[str, Any]) -> Stage:
     Raises:
         UserError: For an unknown stage type or field, with the nearest known one.
     """
-    importlib.import_module("trainables.stages")
     name = form.get("stage", "")
+    try:
+        importlib.import_module(str(name).partition(":")[0] if ":" in str(name) else VOCABULARY)
+    except ImportError as error:
+        raise UserError(f"stage {name!r} is of a module that cannot be imported here: {error}") from error
     if name not in _REGISTRY:
         raise UserError(f"unknown stage {name!r}{did_you_mean(str(name), _REGISTRY)}")
     kind = _REGISTRY[name]
@@ -179,7 +186,7 @@ def _default(field: dataclasses.Field[Any]) -> Any:
 
 
 @functools.cache
-def _declared(kind: type[Stage]) -> list[tuple[dataclasses.Field[Any], Any]]:
+def _declared(kind: Any) -> list[tuple[dataclasses.Field[Any], Any]]:
     hints = typing.get_type_hints(kind)
     return [(field, hints[field.name]) for field in dataclasses.fields(kind)]
 

@@ -9,12 +9,12 @@ Hyperparameters of ``FineTune`` that are left out are the task's published ones.
 
 from __future__ import annotations
 
-import dataclasses
+from dataclasses import asdict, dataclass, field
 from typing import ClassVar
 
 from trainables.data import corpora, pretrained, sources, tasks
 from trainables.errors import UserError
-from trainables.expression import Stage, located
+from trainables.expression import LOCATED, Stage
 
 
 def _at_least(stage: Stage, low: float, *names: str) -> None:
@@ -38,7 +38,7 @@ def _positive(stage: Stage, *names: str) -> None:
             raise UserError(f"{type(stage).__name__}.{name}={value} must be above 0")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Pretrained(Stage):
     """Weights that lie elsewhere: a hub id with its revision, or a local folder.
 
@@ -47,8 +47,8 @@ class Pretrained(Stage):
         revision: Commit, branch or tag on the hub; resolved to a commit for the key.
     """
 
-    name: str = located()
-    revision: str | None = located(default=None)
+    name: str = field(metadata=LOCATED)
+    revision: str | None = field(default=None, metadata=LOCATED)
 
     stored: ClassVar[bool] = False
 
@@ -61,7 +61,7 @@ class Pretrained(Stage):
         return self.name
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class RandomInit(Stage):
     """A BERT encoder with random weights and a word-piece vocabulary trained on a corpus.
 
@@ -76,7 +76,7 @@ class RandomInit(Stage):
         seed: Of the weights.
     """
 
-    vocabulary: str = located()
+    vocabulary: str = field(metadata=LOCATED)
     vocabulary_size: int = 30_522
     hidden_size: int = 768
     layers: int = 12
@@ -102,7 +102,7 @@ class RandomInit(Stage):
         return f"random {self.layers}x{self.hidden_size}"
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class MaskedLanguageModel(Stage):
     """Pretraining or domain adaptation: masked-language modelling as in BERT (15%, 80/10/10).
 
@@ -121,9 +121,9 @@ class MaskedLanguageModel(Stage):
         seed: Of masking, order and dropout.
     """
 
-    corpus: str = located()
+    corpus: str = field(metadata=LOCATED)
     init: Stage
-    data: str | None = located(default=None)
+    data: str | None = field(default=None, metadata=LOCATED)
     epochs: int = 1
     batch_size: int = 32
     learning_rate: float = 1e-4
@@ -154,7 +154,7 @@ class MaskedLanguageModel(Stage):
         return f"MLM {self.corpus}"
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class FineTune(Stage):
     """Fine-tuning on a task: the encoder is carried over from ``init``, the head is new.
 
@@ -176,7 +176,7 @@ class FineTune(Stage):
 
     task: str
     init: Stage
-    data: str = located()
+    data: str = field(metadata=LOCATED)
     epochs: int | None = None
     batch_size: int | None = None
     learning_rate: float | None = None
@@ -193,7 +193,7 @@ class FineTune(Stage):
     def __post_init__(self) -> None:
         """Fills in the published settings, so that naming them or not makes no difference to the key."""
         published = sources.settings(self.data, tasks.get(self.task))
-        for name, value in dataclasses.asdict(published).items():
+        for name, value in asdict(published).items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
         super().__post_init__()

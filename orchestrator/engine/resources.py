@@ -49,11 +49,13 @@ class Shares:
         threads: CPU threads per stage.
         gpu_fraction: GPU share per stage; None estimates it for each.
         max_concurrent: Stages at once; None as many as fit.
+        checkpoint_seconds: Time between the checkpoints of a running stage.
     """
 
     threads: int = 1
     gpu_fraction: float | None = None
     max_concurrent: int | None = None
+    checkpoint_seconds: float = 300.0
 
     def gpu(self, stage: Stage, cluster: Cluster, factor: float = 1.0) -> float:
         """A stage's GPU share: as asked for or estimated, times ``factor`` after it ran out of memory."""

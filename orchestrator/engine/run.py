@@ -7,7 +7,6 @@ import gc
 import logging
 import os
 import shutil
-import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -87,6 +86,7 @@ def execute(
         return True
     from ray import tune
 
+    from orchestrator.engine.interrupt import Interrupt
     from orchestrator.engine.searcher import GraphSearcher
     from trainables.trainable import StageTrainable
 
@@ -100,10 +100,11 @@ def execute(
             keep_model=node.want_model or keep_model(node),
             threads=shares.threads,
             gpu_fraction=shares.gpu(node.stage, cluster, node.share),
+            checkpoint_interval=shares.checkpoint_seconds,
         )
 
     searcher = GraphSearcher(schedule, job_of, listener, slots=lambda: slots)
-    interrupt = _Interrupt(on_interrupt)
+    interrupt = Interrupt(on_interrupt)
     scratch = tempfile.mkdtemp(prefix="stilt-tune-")
     try:
         with _quiet(), _steady_garbage_collection():
@@ -120,7 +121,7 @@ def execute(
                     name="stages",
                     storage_path=scratch,
                     verbose=0,
-                    callbacks=[interrupt.callback()],
+                    callbacks=[interrupt],
                     failure_config=tune.FailureConfig(max_failures=0),
                     checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
                 ),
@@ -129,49 +130,6 @@ def execute(
         interrupt.restore()
         shutil.rmtree(scratch, ignore_errors=True)
     return not interrupt.seen
-
-
-class _Interrupt:
-    """Ctrl-C: the first stops cleanly, the second at once.
-
-    Tune installs its own handler when a run begins, which stops the run, and puts the previous one back at the
-    first signal. Ours goes on top of Tune's, from a callback that Tune calls after installing it.
-    """
-
-    def __init__(self, on_interrupt: Callable[[], None]) -> None:
-        self.seen = False
-        self._on_interrupt = on_interrupt
-        self._before = signal.getsignal(signal.SIGINT)
-
-    def callback(self) -> Any:
-        from ray.tune import Callback
-
-        interrupt = self
-
-        class InstallHandler(Callback):
-            def setup(self, **info: Any) -> None:
-                interrupt.install()
-
-        return InstallHandler()
-
-    def install(self) -> None:
-        tunes = signal.getsignal(signal.SIGINT)
-
-        def handle(number: int, frame: Any) -> None:
-            if self.seen:
-                raise KeyboardInterrupt
-            self.seen = True
-            self._on_interrupt()
-            if callable(tunes):
-                tunes(number, frame)
-            signal.signal(signal.SIGINT, handle)
-
-        with contextlib.suppress(ValueError):  # not in the main thread: nobody can press Ctrl-C there
-            signal.signal(signal.SIGINT, handle)
-
-    def restore(self) -> None:
-        with contextlib.suppress(ValueError):
-            signal.signal(signal.SIGINT, self._before)
 
 
 def _short_name(trial: Any) -> str:
