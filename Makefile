@@ -37,7 +37,8 @@ lint: $(VENV)/.installed ## Check style, formatting and types.
 	$(PY) -m mypy
 
 bench: $(VENV)/.installed ## Run every benchmark under benchmarks/.
-	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(PY) "$$script" $(ARGS); done
+	@set -e; for script in benchmarks/[!_]*.py; do \
+	  name=$$(basename "$$script" .py); echo "== $$name"; $(PY) -m "benchmarks.$$name" $(ARGS); done
 
 venv: $(VENV)/.installed ## Only make the environment.
 
