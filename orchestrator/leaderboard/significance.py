@@ -35,13 +35,13 @@ def with_significance(grid: Grid, store: Store, split: str = "test", resamples: 
     pairs = {place: dataclasses.replace(cell, q=adjusted.get(place)) for place, cell in grid.pairs.items()}
     comparable = sum(cell.change is not None for cell in pairs.values())
     method = (
-        f"* differs from the baseline: false discovery rate below {LEVEL:g} over {len(adjusted)} pairs "
+        f"* differs from the baseline at a false discovery rate of {LEVEL:g} over {len(adjusted)} pairs "
         f"(Benjamini-Hochberg; paired bootstrap over {split} examples and seeds, {resamples:,} resamples): "
-        f"{sum(cell.marked for cell in pairs.values())} pairs."
+        f"{sum(cell.marked for cell in pairs.values())} of them."
     )
     notes = [method]
     if len(adjusted) < comparable:
-        notes.append(f"{comparable - len(adjusted)} pairs were not tested: predictions of theirs are missing.")
+        notes.append(f"Not tested, for want of predictions: {comparable - len(adjusted)} of {comparable} pairs.")
     return dataclasses.replace(grid, pairs=pairs, notes=(*grid.notes, *notes))
 
 

@@ -178,7 +178,7 @@ def _of_model(rows: pd.DataFrame, sweep: str, model: str, column: str, split: st
         )
     unfinished = sum(cell.mean is None for cell in cells.values())
     if unfinished:
-        notes.append(f"{unfinished} cells without a finished run show what became of it.")
+        notes.append(f"Cells without a finished run show what became of it: {unfinished}.")
     return Grid(
         title=f"{model}: sweep {sweep}, {split} scores",
         model=model,
@@ -244,4 +244,16 @@ def from_published(model: str) -> Grid:
         baselines=baselines,
         pairs=pairs,
         notes=("Means over three runs.",),
+    )
+
+
+def laid_out_as(grid: Grid, other: Grid) -> Grid:
+    """The same cells in the rows and columns of another grid, so that both can be read line by line."""
+    wanted = {(target, column) for target in other.targets for column in other.intermediates}
+    return dataclasses.replace(
+        grid,
+        targets=other.targets,
+        intermediates=other.intermediates,
+        baselines={target: cell for target, cell in grid.baselines.items() if target in other.targets},
+        pairs={place: cell for place, cell in grid.pairs.items() if place in wanted},
     )

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _UNLIMITED = 10_000  # a file has no width: nothing is wrapped or cut
+_NOTE_WIDTH = 100  # about that of a full grid, so that notes do not push a second grid out of the screen
 
 
 def console() -> Console:
@@ -77,11 +78,14 @@ def legend(largest: float) -> RenderableType:
 
 def grid_block(grid: Grid, largest: float, *, std: bool = False) -> RenderableType:
     """A grid with its notes."""
+    import textwrap
+
     from rich.console import Group
     from rich.text import Text
 
     table = grid_table(grid, largest, std=std)
-    return Group(table, *(Text(note, style="dim") for note in grid.notes))
+    lines = [line for note in grid.notes for line in textwrap.wrap(note, _NOTE_WIDTH)]
+    return Group(table, *(Text(line, style="dim") for line in lines))
 
 
 def beside(blocks: Sequence[RenderableType], output: Console) -> RenderableType:

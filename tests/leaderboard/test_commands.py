@@ -82,6 +82,8 @@ def test_grid_prints_and_writes_page_and_picture(ask, tmp_path):
     assert "mini: sweep grid, test scores" in out
     assert "pubmedbert: published (STILT paper, Table 3)" in out
     assert "Of 2 pairs in both" in out
+    assert "BioASQ" not in out  # only what ours has, so that rows and columns are the same
+    assert "82.17" in out
     assert "±" in out
     assert "failed" in out
     assert "\x1b" not in out

@@ -16,7 +16,7 @@ def test_a_real_gain_is_marked_and_noise_is_not(tmp_path):
     assert tables.text(tested, "gad", "ddi").endswith("*")
     assert not tested.cell("chemprot", "ddi").marked
     assert tested.cell("ddi", "gad").q is None
-    assert any("over 2 pairs" in note and "1 pairs." in note for note in tested.notes)
+    assert any("over 2 pairs" in note and "1 of them." in note for note in tested.notes)
 
 
 def test_pairs_without_predictions_are_counted_out(tmp_path):
@@ -29,4 +29,4 @@ def test_pairs_without_predictions_are_counted_out(tmp_path):
     tested = significance.with_significance(grid, Store(str(tmp_path)), resamples=500)
     assert tested.cell("gad", "ddi").q is None
     assert tested.cell("chemprot", "ddi").q is not None
-    assert any("1 pairs were not tested" in note for note in tested.notes)
+    assert any("Not tested" in note and "1 of 2 pairs" in note for note in tested.notes)

@@ -115,6 +115,15 @@ def test_the_published_grid_of_an_unknown_model_is_refused():
         tables.from_published("bert_bas")
 
 
+def test_the_published_grid_takes_the_layout_of_ours():
+    ours = grid_of([row("gad", 70), row("gad", 71, "ddi"), row("hoc", 69, "gad")])
+    theirs = tables.laid_out_as(tables.from_published("bert_base"), ours)
+    assert (theirs.targets, theirs.columns) == (ours.targets, ours.columns)
+    assert tables.text(theirs, "gad", "ddi") == "78.59"
+    assert tables.text(theirs, "hoc", None) == ""
+    assert theirs.largest_change == pytest.approx(0.34)
+
+
 def test_agreement_counts_directions():
     ours = grid_of([row("gad", 70), row("gad", 71, "ddi"), row("gad", 69, "hoc"), row("gad", 75, "bc2gm")])
     theirs = grid_of([row("gad", 80), row("gad", 84, "ddi"), row("gad", 81, "hoc"), row("gad", 90, "bc2gm")])

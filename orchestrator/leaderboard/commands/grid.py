@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
     sentences: list[str] = []
     if arguments.published:
         for group in groups:
-            group.append(_published(arguments.published, group[0]))
+            group.append(tables.laid_out_as(_published(arguments.published, group[0]), group[0]))
             sentences.append(comparison.agreement(*group).sentence())
 
     console = terminal.console()
