@@ -10,7 +10,7 @@ import importlib.resources
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -178,7 +178,7 @@ def _table(report: Report) -> Table:
                 str(len(examples)),
                 f"{found} {counts.published_unit(task)}",
                 "" if expected is None else str(expected),
-                _comparison(found, expected, prepared.notes.get(split, "")),
+                _comparison(found, expected),
                 _labels(task, examples),
                 end_section=split == SPLITS[-1],
             )
@@ -199,23 +199,35 @@ def published_counts() -> dict[tuple[str, str], int]:
     return found
 
 
-def _comparison(found: int, expected: int | None, note: str) -> str:
+def _comparison(found: int, expected: int | None) -> str:
     if expected is None:
-        return note
-    if found == expected:
-        return "equal"
-    return f"{found - expected:+d} ({(found - expected) / expected:+.2%})" + (f": {note}" if note else "")
+        return ""
+    return "equal" if found == expected else f"{found - expected:+d} ({(found - expected) / expected:+.2%})"
 
 
 def _labels(task: tasks.Task, examples: Sequence[Example]) -> str:
+    """Counts by label; NER's B and I say nothing that the count of mentions does not."""
     found = counts.by_label(task, examples)
+    if task.kind == "ner":
+        return ""
     if task.multi_label:
         return " ".join(map(str, found.values()))
     shown = {label: number for label, number in found.items() if label != "O"}
     return ", ".join(f"{label.rpartition('-')[2]} {number}" for label, number in shown.items())
 
 
+def _notes(report: Report) -> Iterator[str]:
+    """Why a split's count is not the published one, or what else sets it apart."""
+    published = published_counts()
+    for name, prepared in report.prepared.items():
+        for split, note in prepared.notes.items():
+            if counts.count(tasks.get(name), prepared.splits[split]) != published.get((name, split)):
+                yield f"{name} {split}: {note}"
+
+
 def _explain(report: Report, console: Console, errors: Console) -> None:
+    for note in _notes(report):
+        console.print(note, markup=False)
     for name, message in report.missing.items():
         console.print(f"{name} was not prepared: {message}", style="yellow", markup=False)
     for name, message in report.malformed.items():

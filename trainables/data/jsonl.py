@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -132,8 +132,14 @@ def _token_example(name: str, row: dict[str, Any], task: Task) -> TokenExample:
     if not isinstance(tags, list) or len(tags) != len(tokens):
         found = f"{len(tags)} tags" if isinstance(tags, list) else _shown(tags)
         raise UserError(f"'ner_tags' is {found} for {len(tokens)} tokens; one tag per token expected")
-    indices = tuple(tag_index(tag, task) for tag in tags)
-    return TokenExample(name, tuple(tokens), indices)
+    return TokenExample(name, tuple(tokens), tag_indices(tags, task))
+
+
+def tag_indices(tags: Sequence[object], task: Task) -> tuple[int, ...]:
+    """The indices of a sequence's tags; see :func:`tag_index`."""
+    # A few tags stand on many words: each is looked up once.
+    found = {tag: tag_index(tag, task) for tag in {str(tag): tag for tag in tags}.values()}
+    return tuple(found[tag] for tag in tags)
 
 
 def tag_index(tag: object, task: Task) -> int:

@@ -55,10 +55,17 @@ def lines(data: bytes, where: object) -> Iterator[tuple[int, str]]:
     Raises:
         UserError: For a line that is not UTF-8.
     """
-    rows = data.removeprefix(b"\xef\xbb\xbf").split(b"\n")
-    if rows[-1] == b"":
+    body = data.removeprefix(b"\xef\xbb\xbf")
+    try:
+        rows = body.decode("utf-8").split("\n")
+    except UnicodeDecodeError:
+        rows = [_line(row, where, number) for number, row in enumerate(body.split(b"\n"), start=1)]
+    if rows[-1] == "":
         rows.pop()
     for number, row in enumerate(rows, start=1):
-        with at(where, number):
-            text = decoded(row.removesuffix(b"\r"))
-        yield number, text
+        yield number, row.removesuffix("\r")
+
+
+def _line(row: bytes, where: object, number: int) -> str:
+    with at(where, number):
+        return decoded(row)

@@ -39,16 +39,15 @@ def prepare(folder: Path, task: Task) -> Prepared:
         raise UserError(
             f"{folder} holds {len(training)} training files ({', '.join(map(str, training))}); one expected"
         )
-    questions = _questions(training[0], task)
-    dev, note = _dev(folder, questions)
     test: dict[str, Example] = {}
     for path in golden:
         test |= _questions(path, task)
-    # A later year's training file holds earlier test questions.
-    train = [example for name, example in questions.items() if name not in dev and name not in test]
+    # The training file of a later year holds earlier years' test questions.
+    questions = {name: example for name, example in _questions(training[0], task).items() if name not in test}
+    dev, note = _dev(folder, questions)
     splits = {
-        "train": train,
-        "dev": [questions[name] for name in questions if name in dev],
+        "train": [example for name, example in questions.items() if name not in dev],
+        "dev": [example for name, example in questions.items() if name in dev],
         "test": list(test.values()),
     }
     return Prepared(splits, {"dev": note} if note else {})

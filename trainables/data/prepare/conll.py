@@ -43,29 +43,32 @@ def sentences(path: Path) -> Iterator[Sentence]:
     Raises:
         UserError: For a line whose number of columns is not that of the first one, or a file without words.
     """
-    document, name, width, found = 0, None, 0, False
+    document, name, width, start, found = 0, None, 0, 0, False
     rows: list[list[str]] = []
-    start = 0
     for number, line in textfiles.lines(textfiles.content(path), path):
-        if marker := _DOCUMENT.fullmatch(line):
-            document, name = document + 1, marker["name"]
+        marker = _DOCUMENT.fullmatch(line)
         if line.strip() and not marker:
-            row = line.split("\t") if "\t" in line else line.split()
+            row = _row(line)
             width = width or len(row)
             if len(row) < 2 or len(row) != width or not row[0].strip():
-                raise UserError(
-                    f"{path}, line {number}: found {line[:60]!r}; a word and its tag expected"
-                    + (f" in {width} columns" if width > 2 else ", separated by a tab or blank")
-                )
+                wanted = f"{width} columns, a word first and its tag last," if width > 2 else "a word and its tag"
+                raise UserError(f"{path}, line {number}: found {line[:60]!r}; {wanted} expected")
             start = start or number
             rows.append(row)
-        elif rows:
+            continue
+        if rows:
             yield _sentence(document, name, rows, start)
             rows, start, found = [], 0, True
+        if marker:
+            document, name = document + 1, marker["name"]
     if rows:
         yield _sentence(document, name, rows, start)
     elif not found:
         raise UserError(f"{path}: holds no words; lines of a word and its tag expected")
+
+
+def _row(line: str) -> list[str]:
+    return line.split("\t") if "\t" in line else line.split()
 
 
 def _sentence(document: int, name: str | None, rows: list[list[str]], start: int) -> Sentence:
@@ -78,11 +81,14 @@ def example(sentence: Sentence, name: str, task: Task, path: Path) -> TokenExamp
     Raises:
         UserError: For a tag that the task does not have, with file and line.
     """
-    indices = []
-    for offset, tag in enumerate(sentence.tags):
-        with textfiles.at(path, sentence.line + offset):
-            indices.append(jsonl.tag_index(tag, task))
-    return TokenExample(name, sentence.words, tuple(indices))
+    try:
+        indices = jsonl.tag_indices(sentence.tags, task)
+    except UserError:
+        for line, tag in enumerate(sentence.tags, start=sentence.line):
+            with textfiles.at(path, line):
+                jsonl.tag_index(tag, task)
+        raise
+    return TokenExample(name, sentence.words, indices)
 
 
 def examples(path: Path, task: Task) -> list[Example]:

@@ -7,7 +7,8 @@ English one) is not recorded; what its published ChemProt development file shows
   before is a known abbreviation. Those of general English are known (``vs.``, ``Dr.``), also where they are
   something else here (``DR.``, ``CIE.``); those of medicine are not (``i.v.``, ``e.g.``).
 * A single letter counts as an abbreviation (``degrees C. At``, ``24 h. Increased``), save a few.
-* A bracket, quote, colon or semicolon may stand in the place of the blank (``obtained.(22) The``), a comma may not.
+* A bracket, quote, colon or semicolon may stand in the place of the blank (``obtained.(22) The``), a comma may not;
+  closing ones go to the next sentence (``(1 mg i.p.`` and ``) at noon``).
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ import re
 from collections.abc import Iterator
 
 _END = re.compile(r"[.!?](?=[)\";}\]*:@'({\[!?]|\s)")
-_CLOSING = re.compile(r"[)\"\]}']*\s*")
+_BLANKS = re.compile(r"\s*")
 _BEFORE_WORD = re.compile(r"[\s(\[{\"]")
 _NUMBER = re.compile(r"-?[\d.,]+")
 _LETTERS = frozenset("cdefghjklmnopqrstuvwxyz")
 _TITLES = "dr mr mrs ms prof sr jr st gen gov sen rep lt col maj capt inc corp co ltd bros cie ph.d m.d"
 _DATES = "jan feb mar apr jun jul aug sep sept oct nov dec mon tue wed thu fri sat sun"
 _STATES = """ala ariz ark calif colo conn del fla ga ill ind kan ky la mass md mich minn miss mo mont neb nev okla ore
-    pa tenn tex va vt wash wis s.c n.c n.j n.y n.h n.d n.m s.d d.c r.i l.a u.s u.k u.n"""
+    pa tenn tex va wash wis s.c n.c n.j n.y n.h n.d n.m s.d d.c r.i l.a u.s u.k u.n"""
 _OTHERS = "vs etc mg"
 _ABBREVIATIONS = frozenset(f"{_TITLES} {_DATES} {_STATES} {_OTHERS}".split())
 
@@ -32,8 +33,8 @@ def spans(text: str) -> Iterator[tuple[int, int]]:
     """Start and end (exclusive) of every sentence, the blanks after it included."""
     start = 0
     for match in _END.finditer(text):
-        closing = _CLOSING.match(text, match.end())
-        end = closing.end() if closing else match.end()
+        blanks = _BLANKS.match(text, match.end())
+        end = blanks.end() if blanks else match.end()
         if start < end < len(text) and not (match[0] == "." and _goes_on(text, match.start(), end)):
             yield start, end
             start = end

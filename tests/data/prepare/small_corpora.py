@@ -1,0 +1,177 @@
+"""Every original corpus in its own format, a few examples each; used as given or damaged by a test."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+SPLITS = ("train", "dev", "test")
+NO_HALLMARK = ",".join(f"{place}_0" for place in range(10))
+FIRST_HALLMARK = NO_HALLMARK.replace("0_0", "0_1")
+LAST_HALLMARK = NO_HALLMARK.replace("9_0", "9_1")
+DDI_FILES = {"train": "Aspirin_ddi.xml", "dev": "Warfarin_ddi.xml", "test": "1234.xml"}
+
+
+def put(file: Path, content: str | bytes) -> Path:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(content.encode() if isinstance(content, str) else content)
+    return file
+
+
+def ner(folder: Path, dev: str = "devel") -> Path:
+    for split in ("train", dev, "test"):
+        put(folder / f"{split}.tsv", "Severe\tO\nkidney\tB-Disease\nfailure\tI-Disease\n.\tO\n\nNone\tO\n\n")
+    return folder
+
+
+def pico(folder: Path, splits: tuple[str, ...] = SPLITS) -> Path:
+    for number, split in enumerate(splits):
+        text = f"-DOCSTART- ({number}01)\n\nXylitol\tI-INT\nfor\tO\nchildren{number}\tI-PAR\n.\tO\n\nCaries\tI-OUT\n"
+        put(folder / f"{split}.tsv", text + f"\n-DOCSTART- ({number}02)\n\nTwo\tO\n")
+    return folder
+
+
+def gad(folder: Path) -> Path:
+    for split in SPLITS:
+        rows = '0\ta "@GENE$ and @DISEASE$\t1\n1\tno @GENE$\t0\n'
+        put(folder / f"{split}.tsv", f"index\tsentence\tlabel\n{rows}")
+    return folder
+
+
+def hoc(folder: Path) -> Path:
+    rows = f"{NO_HALLMARK}\tTitle .\t7_s0\n{FIRST_HALLMARK}\tMiddle .\t7_s1\n{LAST_HALLMARK}\tEnd .\t7_s2\n"
+    for split in SPLITS:
+        put(folder / f"{split}.tsv", f"labels\tsentence\tindex\n{rows}{NO_HALLMARK}\tOther .\t8_s0\n")
+    return folder
+
+
+def pubmedqa(folder: Path, records: int = 40, *, lists: bool = False) -> Path:
+    answers = ("yes", "yes", "no", "maybe")
+    corpus = {
+        str(1000 + number): {
+            "QUESTION": f"Is it {number}?",
+            "CONTEXTS": ["First.", "Second."],
+            "LONG_ANSWER": "Secret.",
+            "final_decision": answers[number % 4],
+        }
+        for number in range(records)
+    }
+    put(folder / "ori_pqal.json", json.dumps(corpus, indent=1))
+    if lists:
+        for number, split in enumerate(SPLITS):
+            put(folder / "fold0_pmids" / f"{split}.txt", f"{1000 + 2 * number}\n{1001 + 2 * number}\n")
+    return folder
+
+
+def question(name: str, answer: object = "yes", kind: str = "yesno") -> dict[str, object]:
+    snippets = [{"text": "First snippet."}, {"text": "Second."}]
+    return {"id": name, "type": kind, "body": f"Is {name}?", "exact_answer": answer, "snippets": snippets}
+
+
+def bioasq(folder: Path, **files: list[dict[str, object]]) -> Path:
+    given = files or {split: [question("a"), question("b", ["No."]), question("c", kind="list")] for split in SPLITS}
+    for name, questions in given.items():
+        put(folder / f"{name}.json", json.dumps({"questions": questions}))
+    return folder
+
+
+def ddi_document(name: str, text: str = "Aspirin and warfarin.&#13;&#10;") -> str:
+    return f"""<?xml version="1.0" encoding="UTF-8"?>
+<document id="{name}">
+  <sentence id="{name}.s0" text=""/>
+  <sentence id="{name}.s1" text="{text}">
+    <entity id="{name}.s1.e0" charOffset="0-6" type="drug" text="Aspirin"/>
+    <entity id="{name}.s1.e1" charOffset="12-19" type="drug" text="warfarin"/>
+    <entity id="{name}.s1.e2" charOffset="0-2;12-14" type="group" text="Asp war"/>
+    <pair id="{name}.s1.p0" e1="{name}.s1.e0" e2="{name}.s1.e1" ddi="true" type="effect"/>
+    <pair id="{name}.s1.p1" e1="{name}.s1.e0" e2="{name}.s1.e2" ddi="true"/>
+    <pair id="{name}.s1.p2" e1="{name}.s1.e1" e2="{name}.s1.e0" ddi="false"/>
+  </sentence>
+</document>
+"""
+
+
+def ddi(folder: Path, documents: Mapping[str, str] | None = None, *, unpacked: bool = False) -> Path:
+    documents = documents or {name: ddi_document(name) for name in DDI_FILES.values()}
+    members = {f"DDICorpus/Train/{name}": text for name, text in documents.items()}
+    members["DDICorpus/Test/Test for DrugNER task/other.xml"] = "no part of the task"
+    if unpacked:
+        for name, text in members.items():
+            put(folder / name, text)
+    else:
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w") as archive:
+            for name, text in members.items():
+                archive.writestr(name, text)
+        put(folder / "DDICorpus.zip", packed.getvalue())
+    for split, name in DDI_FILES.items():
+        put(folder / "indexing" / f"{split}_files.tsv", f"elsewhere/{name}\n")
+    return folder
+
+
+def chemprot(folder: Path) -> Path:
+    original = folder / "original"
+    for split, ending in (("training", ""), ("development", ""), ("test", "_gs")):
+        pmid, name = f"9{len(split)}", f"chemprot_{split}"
+        put(
+            original / f"{name}_abstracts{ending}.tsv",
+            f"{pmid}\tAspirin binds COX\tIt blocks COX-2. Aspirin-COX helps.\n",
+        )
+        entities = (
+            ("T1", "CHEMICAL", 0, 7, "Aspirin"),
+            ("T2", "GENE-Y", 14, 17, "COX"),
+            ("T3", "GENE-N", 28, 33, "COX-2"),
+            ("T4", "CHEMICAL", 35, 42, "Aspirin"),
+            ("T5", "GENE-Y", 35, 46, "Aspirin-COX"),
+        )
+        put(
+            original / f"{name}_entities{ending}.tsv",
+            "".join("\t".join(map(str, (pmid, *entity))) + "\n" for entity in entities),
+        )
+        put(
+            original / f"{name}_relations{ending}.tsv",
+            f"{pmid}\tCPR:3\tY \tACTIVATOR\tArg1:T1\tArg2:T2\n"
+            f"{pmid}\tCPR:4\tY \tINHIBITOR\tArg1:T1\tArg2:T2\n"
+            f"{pmid}\tCPR:2\tN \tDIRECT-REGULATOR\tArg1:T4\tArg2:T5\n",
+        )
+    put(folder / "blurb" / "dev.tsv", '5.T1.T2\t"@GENE$ and @CHEMICAL$\tCPR:9\n5.T1.T3\t@CHEM-GENE$\tfalse\n')
+    return folder
+
+
+def ebm_nlp(folder: Path, members: Mapping[str, str] | None = None) -> Path:
+    """The archive of EBM-NLP 2.0 with three abstracts, and the lists that put one into each split."""
+    votes = {"participants": "0 1 0 0 0", "interventions": "0 1 1 0 0", "outcomes": "0,0,0,0,4"}
+    contents: dict[str, str] = {}
+    for pmid, place in (("11", "train"), ("12", "train"), ("13", "test/gold")):
+        contents[f"documents/{pmid}.tokens"] = f"We\ntreat\ncaries{pmid}\n.\nwell"
+        for element, values in votes.items():
+            name = f"annotations/aggregated/starting_spans/{element}/{place}/{pmid}.AGGREGATED.ann"
+            contents[name] = values.replace(" ", "\n")
+        contents[f"annotations/individual/phase_1/participants/{place}/{pmid}.A1.ann"] = "not a vote"
+    contents |= members or {}
+    folder.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(folder / "ebm_nlp_2_00.tar.gz", "w:gz") as archive:
+        for name, text in contents.items():
+            entry = tarfile.TarInfo(f"ebm_nlp_2_00/{name}")
+            entry.size = len(text.encode())
+            archive.addfile(entry, io.BytesIO(text.encode()))
+    for split, pmid in zip(SPLITS, ("11", "12", "13"), strict=True):
+        put(folder / "indexing" / f"{split}_pmid.tsv", pmid)
+    return folder
+
+
+def everything(source: Path) -> Path:
+    for name in ("bc5chem", "bc5disease", "ncbi_disease", "bc2gm", "jnlpba"):
+        ner(source / name)
+    pico(source / "ebm_pico")
+    chemprot(source / "chemprot")
+    ddi(source / "ddi")
+    gad(source / "gad")
+    pubmedqa(source / "pubmedqa")
+    bioasq(source / "bioasq")
+    hoc(source / "hoc")
+    return source
