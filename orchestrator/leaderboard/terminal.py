@@ -28,7 +28,7 @@ def console() -> Console:
 
 
 def grid_table(grid: Grid, largest: float | None = None, *, std: bool = False) -> Table:
-    """A grid as a rich table, in the paper's colours.
+    """A grid as a rich table, in the paper's colours, without its title and notes.
 
     Args:
         grid: What to show; it may be half filled.
@@ -39,7 +39,7 @@ def grid_table(grid: Grid, largest: float | None = None, *, std: bool = False) -
     from rich.text import Text
 
     scale = grid.largest_change if largest is None else largest
-    table = Table(box=None, padding=(0, 1, 0, 0), title=grid.title, title_justify="left", title_style="bold")
+    table = Table(box=None, padding=(0, 1, 0, 0))
     table.add_column("Target", no_wrap=True)
     for column in grid.columns:
         table.add_column(heading(column).replace("-", "-\n"), justify="right", no_wrap=True, vertical="bottom")
@@ -77,7 +77,7 @@ def legend(largest: float) -> RenderableType:
 
 
 def grid_block(grid: Grid, largest: float, *, std: bool = False) -> RenderableType:
-    """A grid with its notes."""
+    """A grid with its title and notes."""
     import textwrap
 
     from rich.console import Group
@@ -85,7 +85,7 @@ def grid_block(grid: Grid, largest: float, *, std: bool = False) -> RenderableTy
 
     table = grid_table(grid, largest, std=std)
     lines = [line for note in grid.notes for line in textwrap.wrap(note, _NOTE_WIDTH)]
-    return Group(table, *(Text(line, style="dim") for line in lines))
+    return Group(Text(grid.title, style="bold"), table, *(Text(line, style="dim") for line in lines))
 
 
 def beside(blocks: Sequence[RenderableType], output: Console) -> RenderableType:
