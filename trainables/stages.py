@@ -73,6 +73,9 @@ class RandomInit(Stage):
         heads: Attention heads per layer; they divide the width.
         intermediate_size: Width of the feed-forward layers.
         positions: Longest input in word pieces.
+        dropout: Of hidden states and attention weights, wherever the model is trained.
+        initializer_range: Standard deviation of the weights, and of every head made later; BERT's 0.02 suits its
+            width of 768, narrower models want more (like one over the root of the width).
         seed: Of the weights.
     """
 
@@ -83,6 +86,8 @@ class RandomInit(Stage):
     heads: int = 12
     intermediate_size: int = 3_072
     positions: int = 512
+    dropout: float = 0.1
+    initializer_range: float = 0.02
     seed: int = 0
 
     implementation: ClassVar[str] = "trainables.random_init:run"
@@ -92,6 +97,8 @@ class RandomInit(Stage):
         _at_least(self, 1, "vocabulary_size", "hidden_size", "layers", "heads", "intermediate_size", "positions")
         if self.hidden_size % self.heads:
             raise UserError(f"RandomInit.heads={self.heads} must divide hidden_size={self.hidden_size}")
+        _share(self, "dropout")
+        _positive(self, "initializer_range")
 
     def fingerprints(self) -> dict[str, str]:
         """Hash of the vocabulary's corpus."""
