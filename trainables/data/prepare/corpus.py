@@ -142,10 +142,10 @@ def task_folder(source: Path, task: Task) -> Path:
         MissingFilesError: Where no such folder is there.
     """
     layout = task.folder.partition("/")[2].removesuffix("_hf")
-    names = (task.name, layout, f"{layout}-IOB")
+    names = [task.name, layout, f"{layout}-IOB"] if task.kind == "ner" else [task.name, layout]
     wanted = {name.lower() for name in names}
     found = sorted(path for path in source.iterdir() if path.is_dir() and path.name.lower() in wanted)
     exact = [path for path in found if path.name == task.name]
     if not found:
-        raise MissingFilesError(f"no folder {task.name!r} in {source} (nor {layout!r}, {layout + '-IOB'!r})")
+        raise MissingFilesError(f"no folder {' or '.join(map(repr, dict.fromkeys(names)))} in {source}")
     return (exact or found)[0]
