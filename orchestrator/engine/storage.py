@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -48,7 +49,9 @@ class Storage:
                 raise UserError(
                     f"storage {location!r} cannot be opened: {error}; give a folder, s3://bucket/prefix or gs://bucket/prefix"
                 ) from error
-            self.root = root.rstrip("/")
+            self.root: str = root.rstrip("/")
+            if not self.root:
+                raise UserError(f"storage {location!r} names no bucket or folder; give s3://bucket/prefix, say")
             self.local = isinstance(self._filesystem, pyarrow.fs.LocalFileSystem)
         else:
             self.root = str(Path(location).expanduser().absolute())
@@ -86,20 +89,26 @@ class Storage:
                 f"storage {self.location!r} cannot be written: {error}; give another with --storage or ${ENVIRONMENT}"
             ) from error
 
-    def write(self, name: str, content: bytes) -> None:
-        """Writes a file as a whole: a reader sees the old content or the new, never a part."""
+    def write(self, name: str, *parts: bytes) -> None:
+        """Writes a file, one part after the other, as a whole: a reader sees the old content or the new, never less."""
         if self.local:
             target = Path(self.path(name))
             temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
             try:
-                temporary.write_bytes(content)
+                file = temporary.open("wb")
             except FileNotFoundError:
                 target.parent.mkdir(parents=True, exist_ok=True)
-                temporary.write_bytes(content)
-            temporary.replace(target)
+                file = temporary.open("wb")
+            try:
+                with file:
+                    file.writelines(parts)
+                temporary.replace(target)
+            finally:
+                temporary.unlink(missing_ok=True)  # there only where the disk is full or the target refuses
             return
         with self.filesystem.open_output_stream(self.path(name)) as stream:
-            stream.write(content)
+            for part in parts:
+                stream.write(part)
 
     def read(self, name: str) -> bytes | None:
         """A file's content, or None where there is no such file."""
@@ -170,19 +179,35 @@ class Storage:
             shutil.copyfileobj(stream, content, 8 << 20)
 
     def move(self, source: str, target: str) -> None:
-        """Moves a file or folder; on an object store file by file."""
+        """Moves a file or folder; on an object store file by file, those at the top first (they name the others).
+
+        Raises:
+            FileNotFoundError: Where there is nothing of that name (any more).
+        """
         if self.local:
             Path(self.path(target)).parent.mkdir(parents=True, exist_ok=True)
             Path(self.path(source)).rename(self.path(target))
             return
+        files = self._objects(source)
+        if not files:
+            raise FileNotFoundError(source)
+        for path in files:
+            try:
+                self.filesystem.copy_file(path, self.path(target) + path[len(self.path(source)) :])
+                self.filesystem.delete_file(path)
+            except OSError:
+                if self.filesystem.get_file_info(path).is_file:  # else another process moved or deleted it
+                    raise
+
+    def _objects(self, name: str) -> list[str]:
         import pyarrow.fs
 
-        selector = pyarrow.fs.FileSelector(self.path(source), recursive=True, allow_not_found=True)
-        files = [info.path for info in self.filesystem.get_file_info(selector) if info.is_file]
-        for path in files or [self.path(source)]:
-            destination = self.path(target) + path[len(self.path(source)) :]
-            self.filesystem.copy_file(path, destination)
-            self.filesystem.delete_file(path)
+        path = self.path(name)
+        if self.filesystem.get_file_info(path).is_file:
+            return [path]
+        selector = pyarrow.fs.FileSelector(path, recursive=True, allow_not_found=True)
+        found = [info.path for info in self.filesystem.get_file_info(selector) if info.is_file]
+        return sorted(found, key=lambda file: (file.count("/"), file))
 
     def delete(self, name: str) -> None:
         """Deletes a file or a folder with all that is in it; a missing one is no error."""
@@ -196,7 +221,8 @@ class Storage:
         import pyarrow.fs
 
         info = self.filesystem.get_file_info(self.path(name))
-        if info.type == pyarrow.fs.FileType.Directory:
-            self.filesystem.delete_dir(self.path(name))
-        elif info.is_file:
-            self.filesystem.delete_file(self.path(name))
+        with contextlib.suppress(FileNotFoundError):  # another process was faster
+            if info.type == pyarrow.fs.FileType.Directory:
+                self.filesystem.delete_dir(self.path(name))
+            elif info.is_file:
+                self.filesystem.delete_file(self.path(name))

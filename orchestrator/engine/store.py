@@ -3,24 +3,24 @@
     stages/<key>/stage.json           the expression, readable
     stages/<key>/result.json          metrics, history, cost; its valid presence alone means finished
     stages/<key>/predictions.parquet
-    stages/<key>/weights.json         which files are the weights; its valid presence alone means they are there
     stages/<key>/model/               ordinary save_pretrained layout
+    stages/<key>/model/weights.json   which files are the weights; its valid presence alone means they are there
     checkpoints/<key>.pt              the last state of a stage under way
     failures/<key>.json               why a stage last failed
     sweeps/<name>/<hash>.json         which expressions a sweep asked for, and their labels
     leaderboard/<row key>.parquet     made from all of the above
     set_aside/                        entries that could not be read
 
-On a local filesystem an entry is made in ``tmp/`` and renamed. An object store has no rename, so files go to
-a folder of their own per attempt, and ``result.json``, written last, names them: writers of the same key never
-touch each other's files, and whichever comes last is whole.
+On a local filesystem an entry, or weights that are given back to one, are made in ``tmp/`` and renamed. An object
+store has no rename, so files go to a folder of their own per attempt, and ``result.json`` and ``weights.json`` (which
+lies beside it there), written last, name them: writers of the same key never touch each other's files, and whichever
+comes last is whole.
 
 A worker is handed a ``Store`` and knows it only as the protocol :class:`trainables.execution.Store`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import logging
@@ -28,12 +28,14 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from orchestrator.engine import seals
+from orchestrator.engine.seals import Manifest
 from orchestrator.engine.storage import Storage, default_location
 from trainables.errors import CorruptEntry
 
@@ -43,9 +45,10 @@ if TYPE_CHECKING:
 __all__ = ["Store", "default_location"]
 
 FORMAT = 1
+_DIGEST = hashlib.sha256().digest_size
 _log = logging.getLogger(__name__)
 
-Manifest = dict[str, dict[str, Any]]
+T = TypeVar("T")
 
 
 class Store:
@@ -57,7 +60,7 @@ class Store:
 
     def __init__(self, location: str) -> None:
         self.storage = Storage(location)
-        self._verified: set[tuple[str, str]] = set()
+        self._verified: set[tuple[str, str, int]] = set()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.storage.__reduce__()[1][0],)
@@ -76,18 +79,15 @@ class Store:
 
     def result(self, key: str) -> dict[str, Any] | None:
         """A finished stage's ``result.json``, or None; an unreadable entry is set aside and so counts as missing."""
-        content = self.storage.read(f"stages/{key}/result.json")
-        if content is None:
-            return None
-        try:
-            result = _parse(content)
+
+        def check(content: bytes) -> dict[str, Any]:
+            result = seals.opened(content)
             if result.get("key") != key:
                 raise ValueError(f"it is of key {result.get('key')}")
-            self._check_sizes(key, result["files"])
-        except ValueError as error:
-            self._set_aside(f"stages/{key}", str(error))
-            return None
-        return result
+            self._check_sizes(key, result.get("files", {}))
+            return result
+
+        return self._sound(f"stages/{key}/result.json", check, f"stages/{key}")
 
     def results(self, keys: Iterable[str]) -> dict[str, dict[str, Any]]:
         """:meth:`result` of many keys at once; only the finished ones are in the answer."""
@@ -99,8 +99,7 @@ class Store:
 
     def stage_json(self, key: str) -> dict[str, Any] | None:
         """A finished stage's expression; :func:`trainables.expression.from_json` reads it back."""
-        content = self.storage.read(f"stages/{key}/stage.json")
-        return json.loads(content) if content is not None else None
+        return self._sound(f"stages/{key}/stage.json", seals.parsed)
 
     def predictions_path(self, key: str) -> str:
         """Where a finished stage's predictions lie, in the storage's filesystem.
@@ -127,12 +126,18 @@ class Store:
         manifest = self._weights(key)
         if manifest is None:
             raise CorruptEntry(key, "its weights are missing")
-        some = next(iter(manifest.values()))["path"]
-        folder = some.rsplit("/", 1)[0]
-        inside = Path(self.storage.path(f"stages/{key}/{folder}"))
-        local = inside if self.storage.local else self._cached(key, manifest)
-        self._check_content(key, manifest, local)
-        return local
+        folder = self._local_folder(key, manifest)
+        differing = self._differing(manifest, folder)
+        if differing is not None and not self.storage.local:  # the copy on this node may be what is damaged
+            shutil.rmtree(folder, ignore_errors=True)
+            folder = self._local_folder(key, manifest)
+            differing = self._differing(manifest, folder)
+        if differing is not None:
+            why = f"{differing} differs from what was written"
+            if self._weights(key) == manifest:  # else another process has replaced or dropped them meanwhile
+                self._set_aside_weights(key, manifest, why)
+            raise CorruptEntry(key, why)
+        return folder
 
     # --- writing ---------------------------------------------------------------------------------------------
 
@@ -157,10 +162,10 @@ class Store:
             The ``result.json`` that now stands.
         """
         attempt = "" if self.storage.local else uuid.uuid4().hex[:12]
-        files = _manifest(folder, attempt)
+        files = seals.manifest(folder, attempt)
         weights = {name: entry for name, entry in files.items() if name.startswith("model/")}
         others = {name: entry for name, entry in files.items() if name not in weights}
-        whole = _sealed({**result, "format": FORMAT, "key": key, "files": others})
+        whole = seals.as_read({**result, "format": FORMAT, "key": key, "files": others})
         try:
             earlier = self.result(key)
             if earlier is None:
@@ -176,20 +181,30 @@ class Store:
 
     def drop_model(self, key: str) -> None:
         """Deletes a finished stage's weights; its results and predictions stay."""
-        manifest = self._weights(key)
-        self.storage.delete(f"stages/{key}/weights.json")  # first: from here on they count as dropped
-        for folder in {entry["path"].rsplit("/", 1)[0] for entry in (manifest or {}).values()}:
+        if self.storage.local:
+            self._discard(f"stages/{key}/model")
+            return
+        manifest = self._weights(key) or {}
+        self.storage.delete(self._weights_json(key))  # first: from here on they count as dropped
+        for folder in seals.model_folders(manifest):
             self.storage.delete(f"stages/{key}/{folder}")
 
     # --- stages under way and failed ones --------------------------------------------------------------------
 
     def save_checkpoint(self, key: str, content: bytes) -> None:
         """Replaces a stage's checkpoint as a whole."""
-        self.storage.write(f"checkpoints/{key}.pt", content)
+        self.storage.write(f"checkpoints/{key}.pt", hashlib.sha256(content).digest(), content)
 
     def load_checkpoint(self, key: str) -> bytes | None:
-        """A stage's last checkpoint, or None."""
-        return self.storage.read(f"checkpoints/{key}.pt")
+        """A stage's last checkpoint, or None; a damaged one is set aside (torch would read most of them)."""
+
+        def check(content: bytes) -> bytes:
+            digest, state = content[:_DIGEST], content[_DIGEST:]
+            if hashlib.sha256(state).digest() != digest:
+                raise ValueError("its digest does not match")
+            return state
+
+        return self._sound(f"checkpoints/{key}.pt", check)
 
     def drop_checkpoint(self, key: str) -> None:
         """Deletes a stage's checkpoint: it is finished, or the checkpoint is unreadable."""
@@ -201,8 +216,7 @@ class Store:
 
     def failure(self, key: str) -> dict[str, Any] | None:
         """What :meth:`write_failure` noted last, or None."""
-        content = self.storage.read(f"failures/{key}.json")
-        return json.loads(content) if content is not None else None
+        return self._sound(f"failures/{key}.json", seals.parsed)
 
     def clear_failure(self, key: str) -> None:
         """Forgets a failure: the stage is finished or tried again."""
@@ -222,9 +236,9 @@ class Store:
         found: dict[str, list[dict[str, Any]]] = {}
         for name in self.storage.names("sweeps"):
             for file in self.storage.names(f"sweeps/{name}"):
-                content = self.storage.read(f"sweeps/{name}/{file}") if file.endswith(".json") else None
-                if content is not None:
-                    found.setdefault(name, []).extend(json.loads(content)["recipes"])
+                manifest = self._sound(f"sweeps/{name}/{file}", seals.parsed) if file.endswith(".json") else None
+                if manifest is not None:
+                    found.setdefault(name, []).extend(manifest.get("recipes", []))
         return found
 
     # --- inside ----------------------------------------------------------------------------------------------
@@ -233,24 +247,13 @@ class Store:
         self, key: str, folder: Path, stage: dict[str, Any], whole: dict[str, Any], weights: Manifest
     ) -> dict[str, Any] | None:
         """Returns the result of a writer that was faster, or None where ours now stands."""
-        (folder / "stage.json").write_text(_text(stage))
+        (folder / "stage.json").write_text(seals.text(stage))
         if weights:
-            (folder / "weights.json").write_text(_text(_sealed({"files": weights})))
-        (folder / "result.json").write_text(_text(whole))
-        target = Path(self.storage.path(f"stages/{key}"))
-        target.parent.mkdir(parents=True, exist_ok=True)
-        while True:
-            try:
-                folder.rename(target)
-                return None
-            except OSError:
-                if not target.exists():
-                    raise
-            faster = self.result(key)
-            if faster is not None:
-                return faster
-            if target.exists():  # a folder without result.json: torn
-                self._set_aside(f"stages/{key}", "it has no result.json")
+            (folder / "model" / "weights.json").write_text(seals.text(seals.sealed({"files": weights})))
+        (folder / "result.json").write_text(seals.text(seals.sealed(whole)))
+        name = f"stages/{key}"
+        Path(self.storage.path(name)).parent.mkdir(parents=True, exist_ok=True)
+        return self._into_place(folder, name, lambda: self.result(key), "it has no result.json")
 
     def _publish_by_upload(
         self, key: str, folder: Path, stage: dict[str, Any], whole: dict[str, Any], files: Manifest, weights: Manifest
@@ -259,30 +262,69 @@ class Store:
             self.storage.upload(folder / name, f"stages/{key}/{entry['path']}")
         self.storage.write_json(f"stages/{key}/stage.json", stage)
         if weights:
-            self.storage.write_json(f"stages/{key}/weights.json", _sealed({"files": weights}))
-        self.storage.write_json(f"stages/{key}/result.json", whole)
+            self.storage.write_json(self._weights_json(key), seals.sealed({"files": weights}))
+        self.storage.write_json(f"stages/{key}/result.json", seals.sealed(whole))
 
     def _add_weights(self, key: str, folder: Path, weights: Manifest) -> None:
         """Gives a finished entry back the weights that were dropped (or never kept)."""
+        manifest = seals.sealed({"files": weights})
         if self.storage.local:
-            self.storage.delete(f"stages/{key}/model")
-            (folder / "model").rename(self.storage.path(f"stages/{key}/model"))
-        else:
-            for name, entry in weights.items():
-                self.storage.upload(folder / name, f"stages/{key}/{entry['path']}")
-        self.storage.write_json(f"stages/{key}/weights.json", _sealed({"files": weights}))
+            (folder / "model" / "weights.json").write_text(seals.text(manifest))
+            self._into_place(
+                folder / "model", f"stages/{key}/model", lambda: self._weights(key), "it has no weights.json"
+            )
+            return
+        for name, entry in weights.items():
+            self.storage.upload(folder / name, f"stages/{key}/{entry['path']}")
+        self.storage.write_json(self._weights_json(key), manifest)
+
+    def _into_place(self, folder: Path, name: str, standing: Callable[[], T | None], torn: str) -> T | None:
+        """Renames a folder; returns what another writer put there before us, or None where ours now stands."""
+        target = Path(self.storage.path(name))
+        while True:
+            try:
+                folder.rename(target)
+                return None
+            except OSError as error:
+                if not target.exists():
+                    raise
+                refused = error
+            faster = standing()
+            if faster is not None:
+                return faster
+            if target.exists() and not self._set_aside(name, torn):
+                raise refused
+
+    def _weights_json(self, key: str) -> str:
+        # Locally it lies among the weights, so that one rename gives, takes or sets aside the two together.
+        return f"stages/{key}/model/weights.json" if self.storage.local else f"stages/{key}/weights.json"
 
     def _weights(self, key: str) -> Manifest | None:
-        content = self.storage.read(f"stages/{key}/weights.json")
+        def check(content: bytes) -> Manifest:
+            manifest: Manifest = seals.opened(content).get("files", {})
+            self._check_sizes(key, manifest)
+            return manifest
+
+        return self._sound(self._weights_json(key), check, f"stages/{key}/model" if self.storage.local else "")
+
+    def _sound(self, name: str, check: Callable[[bytes], T], entry: str = "") -> T | None:
+        """Reads a file; where it is unreadable, it (or the entry that it stands for) is set aside.
+
+        Args:
+            name: The file.
+            check: Makes the answer of its content; ValueError where that is damaged.
+            entry: What to set aside instead of the file alone.
+        """
+        content = self.storage.read(name)
         if content is None:
             return None
         try:
-            manifest: Manifest = _parse(content)["files"]
-            self._check_sizes(key, manifest)
+            return check(content)
         except ValueError as error:
-            self._set_aside_weights(key, str(error))
-            return None
-        return manifest
+            if self.storage.read(name) == content:
+                self._set_aside(entry or name, str(error))
+                return None
+        return self._sound(name, check, entry)  # another process has replaced it meanwhile
 
     def _check_sizes(self, key: str, manifest: Manifest) -> None:
         for name, entry in manifest.items():
@@ -290,19 +332,23 @@ class Store:
             if size != entry["size"]:
                 raise ValueError(f"{name} has {size} bytes, not {entry['size']}")
 
-    def _check_content(self, key: str, manifest: Manifest, local: Path) -> None:
+    def _differing(self, manifest: Manifest, folder: Path) -> str | None:
+        """The first file that is not what was written; each is read once per process unless it changes."""
         for name, entry in manifest.items():
-            if (key, entry["sha256"]) in self._verified:
-                continue
-            path = local / name.removeprefix("model/")
+            path = folder / name.removeprefix("model/")
             try:
-                found = _sha256(path)
+                seen = (entry["sha256"], str(path), path.stat().st_mtime_ns)
+                if seen not in self._verified and seals.sha256(path) != entry["sha256"]:
+                    return name
             except FileNotFoundError:
-                found = "nothing"
-            if found != entry["sha256"]:
-                self._set_aside_weights(key, f"{name} differs from what was written")
-                raise CorruptEntry(key, f"{name} differs from what was written")
-            self._verified.add((key, entry["sha256"]))
+                return name
+            self._verified.add(seen)
+        return None
+
+    def _local_folder(self, key: str, manifest: Manifest) -> Path:
+        if not self.storage.local:
+            return self._cached(key, manifest)
+        return Path(self.storage.path(f"stages/{key}/model"))
 
     def _cached(self, key: str, manifest: Manifest) -> Path:
         """Downloads weights once per node."""
@@ -313,65 +359,47 @@ class Store:
             return folder
         cache.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=cache))
-        for file, entry in manifest.items():
-            self.storage.download(f"stages/{key}/{entry['path']}", temporary / file.removeprefix("model/"))
         try:
+            for file, entry in manifest.items():
+                self.storage.download(f"stages/{key}/{entry['path']}", temporary / file.removeprefix("model/"))
             temporary.rename(folder)
-        except OSError:  # another worker of this node was faster
+        except OSError:
+            if not folder.is_dir():  # else another worker of this node was faster
+                raise
+        finally:
             shutil.rmtree(temporary, ignore_errors=True)
         return folder
 
-    def _set_aside(self, name: str, why: str) -> None:
+    def _set_aside(self, name: str, why: str) -> bool:
+        """Moves an unreadable entry out of the way and says so; False where it cannot be moved."""
         target = f"set_aside/{name.replace('/', '-')}-{uuid.uuid4().hex[:8]}"
-        _log.warning("unreadable entry %s (%s): set aside as %s, and made again", name, why, target)
-        with contextlib.suppress(FileNotFoundError):  # another process was faster
+        try:
             self.storage.move(name, target)
+        except FileNotFoundError:  # another process did
+            return True
+        except OSError as error:
+            _log.warning("unreadable entry %s (%s): left out; it could not be moved: %s", name, why, error)
+            return False
+        _log.warning("unreadable entry %s (%s): set aside as %s, and made again", name, why, target)
+        return True
 
-    def _set_aside_weights(self, key: str, why: str) -> None:
-        manifest = self.storage.read(f"stages/{key}/weights.json")
-        self.storage.delete(f"stages/{key}/weights.json")
-        folders = {"model"}
-        with contextlib.suppress(ValueError, KeyError, TypeError):  # the manifest itself may be torn
-            folders = {entry["path"].rsplit("/", 1)[0] for entry in json.loads(manifest or b"{}")["files"].values()}
-        for folder in folders:
-            if self.storage.exists(f"stages/{key}/{folder}"):
-                self._set_aside(f"stages/{key}/{folder}", why)
+    def _set_aside_weights(self, key: str, manifest: Manifest, why: str) -> None:
+        if self.storage.local:
+            self._set_aside(f"stages/{key}/model", why)
+            return
+        self.storage.delete(self._weights_json(key))
+        for folder in seals.model_folders(manifest):
+            self._set_aside(f"stages/{key}/{folder}", why)
+
+    def _discard(self, name: str) -> None:
+        """Deletes a local folder; whoever looks finds all of it or nothing."""
+        trash = f"tmp/{uuid.uuid4().hex}"
+        try:
+            self.storage.move(name, trash)
+        except FileNotFoundError:
+            return
+        self.storage.delete(trash)
 
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _text(value: dict[str, Any]) -> str:
-    return json.dumps(value, indent=1, sort_keys=True) + "\n"
-
-
-def _sealed(value: dict[str, Any]) -> dict[str, Any]:
-    """Adds a digest of all the rest, so that a damaged file is told from a whole one."""
-    return {**value, "digest": hashlib.sha256(_text(value).encode()).hexdigest()}
-
-
-def _parse(content: bytes) -> dict[str, Any]:
-    """Reads a sealed JSON file; ValueError where it is torn or damaged."""
-    value = json.loads(content)
-    if not isinstance(value, dict):
-        raise ValueError("it is no JSON object")
-    digest = value.pop("digest", None)
-    if _sealed(value)["digest"] != digest:
-        raise ValueError("its digest does not match")
-    return value
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _manifest(folder: Path, attempt: str) -> Manifest:
-    prefix = f"{attempt}/" if attempt else ""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {
-        name: {"path": prefix + name, "size": path.stat().st_size, "sha256": _sha256(path)}
-        for path in files
-        for name in [path.relative_to(folder).as_posix()]
-    }
