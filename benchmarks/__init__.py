@@ -1,0 +1,1 @@
+"""What the engine and the methods cost and achieve, measured; `make bench` runs them all."""

@@ -28,17 +28,17 @@ class Preset:
     Attributes:
         models: Names for :func:`orchestrator.models.resolve`.
         seeds: Seeds.
-        data: Source of the tasks' data, or None where the user must name it.
+        data: Source of the tasks' data.
     """
 
     models: tuple[str, ...]
     seeds: tuple[int, ...]
-    data: str | None
+    data: str
 
 
 PRESETS = {
     "mini": Preset(("mini_general", "mini_domain"), (0,), sources.MINIATURE),
-    "paper": Preset(("bert_base", "pubmedbert"), (0, 1, 2), None),
+    "paper": Preset(("bert_base", "pubmedbert"), (0, 1, 2), "data/blurb"),
 }
 
 
@@ -104,7 +104,9 @@ def parser(command: str, description: str, examples: str) -> argparse.ArgumentPa
     what.add_argument("--models", metavar="M,...", help="names, hub ids, folders, or NAME=FOLDER; see below")
     what.add_argument("--tasks", metavar="T,...", help="target tasks (the paper's 11)")
     what.add_argument("--seeds", metavar="N,...", help="seeds, such as 0,1,2")
-    what.add_argument("--data", metavar="SOURCE", help="folder made by prepare_data, hub:owner/name, or mini")
+    what.add_argument(
+        "--data", metavar="SOURCE", help="folder made by prepare_data (data/blurb), hub:owner/name, or mini"
+    )
     what.add_argument("--epochs", type=int, metavar="N", help="instead of each task's published number")
     what.add_argument("--train-limit", type=int, metavar="N", help="training examples per task at most")
     what.add_argument("--sweep", metavar="NAME", help="name in the leaderboard (command and preset)")
@@ -113,6 +115,7 @@ def parser(command: str, description: str, examples: str) -> argparse.ArgumentPa
     how.add_argument("--max-concurrent", type=int, metavar="N", help="stages at once (as many as fit)")
     how.add_argument("--gpu-fraction", type=float, metavar="F", help="share of a GPU per stage (estimated for each)")
     how.add_argument("--threads", type=int, default=1, metavar="N", help="CPU threads per stage (1)")
+    how.add_argument("--checkpoint-seconds", type=float, default=300.0, metavar="S", help="between checkpoints (300)")
     how.add_argument(
         "--keep-models", choices=KEEP_MODELS, default="best", help="whose weights stay in the store (best)"
     )
@@ -147,11 +150,6 @@ def resolve(given: argparse.Namespace, command: str, default_tasks: Sequence[str
     """
     preset = PRESETS[given.preset]
     data = given.data or preset.data
-    if data is None:
-        raise UserError(
-            f"--preset {given.preset} needs --data: a folder in the JSON-lines layout. Make it from the original "
-            "corpora with `python -m orchestrator.prepare_data SOURCE OUT`, or try --preset mini"
-        )
     for name in ("epochs", "train_limit", "max_concurrent", "threads"):
         value = getattr(given, name)
         if value is not None and value < 1:
@@ -160,6 +158,8 @@ def resolve(given: argparse.Namespace, command: str, default_tasks: Sequence[str
         raise UserError(f"--gpu-fraction={given.gpu_fraction} must be above 0 and at most 1")
     if given.checkpoint_seconds < 0:
         raise UserError(f"--checkpoint-seconds={given.checkpoint_seconds} must be at least 0")
+    if data != sources.MINIATURE:
+        sources.folder(data)  # before the models, which may take the network to look up
     chosen = dict(models.resolve(text) for text in listed("models", given.models, preset.models))
     return SweepOptions(
         preset=given.preset,

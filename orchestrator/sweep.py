@@ -72,13 +72,15 @@ def _run(options: SweepOptions, recipes: Sequence[Recipe], schedule: Schedule, s
         with engine.connected() as cluster:
             slots = options.shares.slots([node.stage for node in schedule.to_run()], cluster)
             with Display(schedule, _cells(recipes), known, slots, console) as display:
-
-                def stopping() -> None:
-                    display.note("stopping: running stages save their state; Ctrl-C again stops at once")
-
                 listeners = Listeners([keeper, display])
                 completed = engine.execute(
-                    schedule, store, options.shares, cluster, keeper.keep_model, listeners, on_interrupt=stopping
+                    schedule,
+                    store,
+                    options.shares,
+                    cluster,
+                    keeper.keep_model,
+                    listeners,
+                    on_interrupt=display.stopping,
                 )
         if keeper.unwritten:
             keeper.write_missing_rows()

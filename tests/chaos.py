@@ -10,6 +10,7 @@ leaderboard must equal that of an undisturbed run, score by score, and no stage 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import os
 import random
@@ -25,7 +26,16 @@ import psutil
 from orchestrator.engine.store import Store
 from orchestrator.leaderboard import rows
 
-GRID = ("--preset", "mini", "--models", "mini_general", "--tasks", "gad,ddi,ncbi_disease", "--checkpoint-seconds", "0.3")
+GRID = (
+    "--preset",
+    "mini",
+    "--models",
+    "mini_general",
+    "--tasks",
+    "gad,ddi,ncbi_disease",
+    "--checkpoint-seconds",
+    "0.3",
+)
 TARGETS = ("driver", "worker", "instance")
 _STARTED = re.compile(r"start .*\[([0-9a-f]{8})\]")
 ROOT = Path(__file__).resolve().parents[1]
@@ -51,7 +61,7 @@ def start(storage: Path, log: Path) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             command(storage),
             cwd=ROOT,
-            env={**os.environ, "RAY_ADDRESS": "local", "PYTHONUNBUFFERED": "1"},
+            env={**os.environ, "RAY_ADDRESS": "local", "RAY_gcs_rpc_server_reconnect_timeout_s": "5"},
             stdout=file,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -81,15 +91,13 @@ def kill(driver: subprocess.Popen[bytes], target: str, choice: random.Random) ->
 
 
 def _kill(process: psutil.Process) -> None:
-    try:
+    with contextlib.suppress(psutil.NoSuchProcess):
         process.kill()
-    except psutil.NoSuchProcess:
-        pass
 
 
 def _is_worker(process: psutil.Process) -> bool:
     try:
-        return "StageTrainable" in " ".join(process.cmdline())
+        return " ".join(process.cmdline()).startswith("ray::_Inner")  # what tune.with_parameters makes of our class
     except (psutil.NoSuchProcess, psutil.ZombieProcess):
         return False
 
@@ -146,9 +154,7 @@ def run_round(
                 report.problems.append(f"stage {key} had finished and was started again; see {log}")
         after_all = finished(storage)
         report.problems += [f"the result of {key} was replaced" for key in before if after_all.get(key) != before[key]]
-        if code == 0 and not pending:
-            break
-        if code == 0:  # this grid is complete; what is left of the kills is for the next one
+        if code == 0:  # complete; kills that are left come in the next round
             break
         if code > 0 and not report.kills:
             report.problems.append(f"exit code {code} without a kill; see {log}")
@@ -163,7 +169,9 @@ def run_round(
 def _differences(wanted: dict[str, tuple[object, ...]], found: dict[str, tuple[object, ...]]) -> list[str]:
     problems = [f"row {key} is missing" for key in wanted.keys() - found.keys()]
     problems += [f"row {key} is too much" for key in found.keys() - wanted.keys()]
-    problems += [f"row {key}: {found[key]}, not {wanted[key]}" for key in wanted if found.get(key, wanted[key]) != wanted[key]]
+    problems += [
+        f"row {key}: {found[key]}, not {wanted[key]}" for key in wanted if found.get(key, wanted[key]) != wanted[key]
+    ]
     return problems
 
 

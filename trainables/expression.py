@@ -17,7 +17,7 @@ import functools
 import hashlib
 import importlib
 import json
-import math
+import sys
 import types
 import typing
 from collections.abc import Iterator
@@ -58,7 +58,8 @@ class Stage:
         _REGISTRY[cls.type_name()] = cls
 
     def __post_init__(self) -> None:
-        for field, declared in _declared(type(self)):
+        kind: Any = type(self)
+        for field, declared in _declared(kind):
             value = _normalised(self, field.name, getattr(self, field.name), declared)
             object.__setattr__(self, field.name, value)
         self.check()
@@ -139,21 +140,24 @@ def from_json(form: dict[str, Any]) -> Stage:
     """Reads a stage back from :meth:`Stage.to_json`.
 
     Raises:
-        UserError: For an unknown stage type or field, with the nearest known one.
+        UserError: For an unknown stage type or field, with the nearest known one, and for a missing field.
     """
-    name = form.get("stage", "")
+    name = str(form.get("stage", ""))
     try:
-        importlib.import_module(str(name).partition(":")[0] if ":" in str(name) else VOCABULARY)
-    except ImportError as error:
+        importlib.import_module(name.partition(":")[0] if ":" in name else VOCABULARY)
+    except (ImportError, ValueError, TypeError) as error:  # the latter two for an empty name and a relative one
         raise UserError(f"stage {name!r} is of a module that cannot be imported here: {error}") from error
     if name not in _REGISTRY:
-        raise UserError(f"unknown stage {name!r}{did_you_mean(str(name), _REGISTRY)}")
+        raise UserError(f"unknown stage {name!r}{did_you_mean(name, _REGISTRY)}")
     kind = _REGISTRY[name]
     known = {field.name for field in dataclasses.fields(kind)}
     fields = {key: value for key, value in form.items() if key != "stage"}
     for field in fields:
         if field not in known:
             raise UserError(f"{name} has no field {field!r}{did_you_mean(field, known)}")
+    missing = [field.name for field in dataclasses.fields(kind) if _is_required(field) and field.name not in fields]
+    if missing:
+        raise UserError(f"{name} lacks {', '.join(missing)}; fields without a default must be given")
     return kind(**{key: _decode(value) for key, value in fields.items()})
 
 
@@ -185,6 +189,10 @@ def _default(field: dataclasses.Field[Any]) -> Any:
     return field.default  # MISSING equals no value, so a field without a default is always kept
 
 
+def _is_required(field: dataclasses.Field[Any]) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
 @functools.cache
 def _declared(kind: Any) -> list[tuple[dataclasses.Field[Any], Any]]:
     hints = typing.get_type_hints(kind)
@@ -203,9 +211,9 @@ def _normalised(stage: Stage, name: str, value: Any, declared: Any) -> Any:
         if option is type(None) and value is None:
             return None
         if option is float and isinstance(value, int | float) and not isinstance(value, bool):
-            if not math.isfinite(value):
+            if not abs(value) <= sys.float_info.max:  # NaN is not either
                 raise UserError(f"{type(stage).__name__}.{name}={value} must be a finite number")
-            return float(value)
+            return float(value) + 0.0  # -0.0 equals 0.0, and so must its text
         if option is int and isinstance(value, int) and not isinstance(value, bool):
             return value
         if option in (str, bool) and isinstance(value, option):

@@ -179,6 +179,12 @@ class Display(Listener):
             self._running.pop(node.key, None)
         self._line(f"again  {node.stage.label()}: {why.strip().splitlines()[-1]}")
 
+    def stopping(self) -> None:
+        """The run was told to stop; the stages under way are saving their state."""
+        for one in self._running.values():
+            one.phase = "saving"
+        self.note("stopping: running stages save their state; Ctrl-C again stops at once")
+
     # --- drawing ---------------------------------------------------------------------------------------------
 
     def _score(self, node: Node) -> None:
@@ -212,13 +218,16 @@ class Display(Listener):
         from rich.text import Text
 
         cells = [cell for found in self._cells.values() for cell in found if cell.group == self._group]
-        rows, columns = dict.fromkeys(cell.row for cell in cells), dict.fromkeys(cell.column for cell in cells)
+        rows = dict.fromkeys(cell.row for cell in cells)
+        # In the rows' order, as the paper's table is; what is no row (the baseline, a method) comes first.
+        position = {name: index for index, name in enumerate(rows)}
+        columns = sorted(dict.fromkeys(cell.column for cell in cells), key=lambda name: position.get(name, -1))
         metrics = {(cell.row, cell.column): cell for cell in cells}
         busy = {cell for key in self._running for cell in self._cells.get(key, ())}
-        table = Table(title=self._group, title_justify="left", padding=(0, 0), pad_edge=False, box=None)
+        table = Table(title=self._group, title_justify="left", padding=(0, 1, 0, 0), box=None)
         table.add_column("target", no_wrap=True)
         for column in columns:
-            table.add_column(column.replace("_", "")[:6], justify="right", no_wrap=True, min_width=6)
+            table.add_column(_short(column), justify="right", no_wrap=True, min_width=5)
         for row in rows:
             line = []
             for column in columns:
@@ -253,6 +262,11 @@ def duration(seconds: float) -> str:
     whole = round(seconds)
     hours, minutes = divmod(whole // 60, 60)
     return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
+
+
+def _short(name: str) -> str:
+    """At most six letters of a task's name, so that a grid of eleven fits a terminal: ``bc5chem`` is ``bc5che``."""
+    return "base" if name == "baseline" else name.replace("_", "")[:6]
 
 
 def _share(running: _Running) -> str:

@@ -33,12 +33,14 @@ class Cluster:
     Attributes:
         cpus: CPU cores.
         gpus: GPUs.
-        gpu_memory: Bytes of the smallest GPU; 0 without one.
+        gpu_memory: Bytes of a GPU; 0 without one.
+        elastic: Whether machines may come and go (a cluster that was running before).
     """
 
     cpus: float
     gpus: float = 0.0
     gpu_memory: int = 0
+    elastic: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

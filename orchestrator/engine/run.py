@@ -8,6 +8,7 @@ import logging
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +16,13 @@ from orchestrator.engine.listener import Listener
 from orchestrator.engine.resources import Cluster, Shares
 from orchestrator.engine.schedule import Node, Schedule
 from trainables.execution import Job
+from trainables.expression import Stage
 
 if TYPE_CHECKING:
     from orchestrator.engine.store import Store
+
+LOOK_AGAIN = 10.0  # seconds after which a cluster's size is asked for again
+MOST_PENDING = 1_000  # trials that may wait for a cluster to grow; the slots bound them further
 
 #: Tune's own loggers and snapshots are off: they cost more than a short stage, and the store is the truth.
 _TUNE_ENVIRONMENT = {
@@ -28,12 +33,13 @@ _TUNE_ENVIRONMENT = {
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_gcs_rpc_server_reconnect_timeout_s": "20",  # a dead Ray ends the command; going on is running it again
 }
 
 
 @contextlib.contextmanager
 def connected() -> Iterator[Cluster]:
-    """Connects to the cluster that ``$RAY_ADDRESS`` or ``ray start`` names, or starts Ray on this machine.
+    """Connects to the cluster that ``$RAY_ADDRESS`` names, or starts Ray on this machine.
 
     Yields:
         What Ray has to give. A Ray that was started here is stopped at the end.
@@ -42,18 +48,27 @@ def connected() -> Iterator[Cluster]:
     import ray
 
     if ray.is_initialized():
-        yield _cluster()
+        yield _cluster(elastic=False)
         return
-    ray.init(
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        configure_logging=True,
-    )
+    elastic = _connect()
     try:
-        yield _cluster()
+        yield _cluster(elastic)
     finally:
         ray.shutdown()
+
+
+def _connect() -> bool:
+    """Joins the cluster that ``$RAY_ADDRESS`` names, else starts Ray here; returns whether it joined one.
+
+    Ray would by itself also join whatever instance it finds on this machine: another user's, or that of another
+    sweep, which ends with it. So a cluster must be named, if only by ``RAY_ADDRESS=auto``.
+    """
+    import ray
+
+    joins = os.environ.get("RAY_ADDRESS", "local") != "local"
+    settings: dict[str, Any] = {} if joins else {"address": "local", "include_dashboard": False}
+    ray.init(log_to_driver=False, logging_level=logging.ERROR, **settings)
+    return joins
 
 
 def execute(
@@ -90,9 +105,8 @@ def execute(
     from orchestrator.engine.searcher import GraphSearcher
     from trainables.trainable import StageTrainable
 
-    stages = [node.stage for node in schedule.to_run()]
-    slots = shares.slots(stages, cluster)
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots)
+    slots = _Slots(shares, [node.stage for node in schedule.to_run()], cluster)
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(MOST_PENDING if cluster.elastic else slots())
 
     def job_of(node: Node) -> Job:
         return Job.of(
@@ -103,7 +117,7 @@ def execute(
             checkpoint_interval=shares.checkpoint_seconds,
         )
 
-    searcher = GraphSearcher(schedule, job_of, listener, slots=lambda: slots)
+    searcher = GraphSearcher(schedule, job_of, listener, slots)
     interrupt = Interrupt(on_interrupt)
     scratch = tempfile.mkdtemp(prefix="stilt-tune-")
     try:
@@ -137,17 +151,34 @@ def _short_name(trial: Any) -> str:
     return name
 
 
-def _cluster() -> Cluster:
+class _Slots:
+    """How many trials Tune may hold: on this machine what fits; on a cluster some more, so that it grows by them."""
+
+    def __init__(self, shares: Shares, stages: list[Stage], cluster: Cluster) -> None:
+        self._shares, self._stages, self._cluster = shares, stages, cluster
+        self._seen = time.monotonic()
+        self._fitting = shares.slots(stages, cluster)
+
+    def __call__(self) -> int:
+        if not self._cluster.elastic:
+            return self._fitting
+        if time.monotonic() - self._seen > LOOK_AGAIN:
+            self._seen = time.monotonic()
+            self._fitting = self._shares.slots(self._stages, _cluster(elastic=True, memory=self._cluster.gpu_memory))
+        more = max(4, self._fitting // 4)
+        return min(self._fitting + more, self._shares.max_concurrent or self._fitting + more)
+
+
+def _cluster(elastic: bool, memory: int = 0) -> Cluster:
     import ray
 
     resources = ray.cluster_resources()
     gpus = float(resources.get("GPU", 0.0))
-    memory = 0
-    if gpus:
+    if gpus and not memory:
         from trainables.device import total_memory
 
         memory = ray.get(ray.remote(num_cpus=0, num_gpus=0.01)(total_memory).remote())
-    return Cluster(float(resources.get("CPU", 1.0)), gpus, memory)
+    return Cluster(float(resources.get("CPU", 1.0)), gpus, memory, elastic)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,215 @@
+"""The engine on a real Ray of its own: order, failures, retries, resuming, extending, Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.engine import run
+from orchestrator.engine.listener import Listener
+from orchestrator.engine.resources import Cluster, Shares
+from orchestrator.engine.schedule import Node, Schedule, State
+from orchestrator.engine.store import Store
+from tests.noop import Sleep
+from trainables.expression import Stage
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_ADDRESS", "local")
+        with run.connected() as found:
+            yield found
+
+
+class Recorder(Listener):
+    def __init__(self) -> None:
+        self.events: list[tuple[str, str]] = []
+        self.running = 0
+        self.most = 0
+
+    def started(self, node: Node) -> None:
+        self.events.append(("started", node.stage.name))
+        self.running += 1
+        self.most = max(self.most, self.running)
+
+    def finished(self, node: Node) -> None:
+        self.events.append(("finished", node.stage.name))
+        self.running -= 1
+
+    def failed(self, node: Node, blocked: Any) -> None:
+        self.events.append(("failed", node.stage.name))
+        self.events += [("blocked", one.stage.name) for one in blocked]
+        self.running -= 1
+
+    def retried(self, node: Node, why: str) -> None:
+        self.events.append(("retried", node.stage.name))
+        self.running -= 1
+
+    def names(self, event: str) -> list[str]:
+        return [name for kind, name in self.events if kind == event]
+
+
+def execute(
+    roots: list[Stage], store: Store, cluster: Cluster, shares: Shares | None = None
+) -> tuple[Schedule, Recorder]:
+    schedule, recorder = Schedule(roots, store), Recorder()
+    assert run.execute(schedule, store, shares or Shares(), cluster, lambda node: False, recorder)
+    assert schedule.done
+    return schedule, recorder
+
+
+def test_shared_stages_run_once_and_in_order(cluster: Cluster, tmp_path: Path) -> None:
+    base = Sleep("base", marker=str(tmp_path))
+    middle = [Sleep(f"middle {i}", (base,), marker=str(tmp_path)) for i in range(3)]
+    ends: list[Stage] = [Sleep(f"end {i} {j}", (middle[i], middle[j])) for i in range(3) for j in range(3) if i != j]
+    _, recorder = execute(ends, Store(str(tmp_path / "store")), cluster)
+    assert len(recorder.names("finished")) == 1 + 3 + 6
+    order = [(kind, name) for kind, name in recorder.events]
+    for i in range(3):
+        assert order.index(("finished", "base")) < order.index(("started", f"middle {i}"))
+    for end in ends:
+        for parent in end.inputs:
+            assert order.index(("finished", parent.name)) < order.index(("started", end.name))
+    assert all(len((tmp_path / f"middle {i}.starts").read_text().splitlines()) == 1 for i in range(3))
+
+
+def test_dependents_start_while_other_stages_of_their_inputs_level_still_run(cluster: Cluster, tmp_path: Path) -> None:
+    long, short = Sleep("long", seconds=4.0), Sleep("short", seconds=0.1)
+    _, recorder = execute([long, Sleep("after short", (short,))], Store(str(tmp_path)), cluster)
+    assert recorder.events.index(("started", "after short")) < recorder.events.index(("finished", "long"))
+    assert recorder.most == 2
+
+
+def test_all_slots_are_used_after_one_long_first_stage(cluster: Cluster, tmp_path: Path) -> None:
+    first = Sleep("first", seconds=1.5)
+    _, recorder = execute([Sleep(f"{i}", (first,), seconds=0.4) for i in range(6)], Store(str(tmp_path)), cluster)
+    assert recorder.most == int(cluster.cpus)
+
+
+def test_a_failure_blocks_what_depends_on_it_and_nothing_else(cluster: Cluster, tmp_path: Path) -> None:
+    bad, good = Sleep("bad", how="fails"), Sleep("good")
+    roots: list[Stage] = [
+        Sleep("child", (bad,)),
+        Sleep("grandchild", (Sleep("child", (bad,)),)),
+        Sleep("fine", (good,)),
+    ]
+    schedule, recorder = execute(roots, Store(str(tmp_path)), cluster)
+    assert recorder.names("failed") == ["bad"]
+    assert sorted(recorder.names("blocked")) == ["child", "grandchild"]
+    assert schedule.nodes[roots[2].key].state is State.FINISHED
+    assert "bad fails by order" in schedule.nodes[bad.key].error
+    assert recorder.names("started").count("bad") == 1  # a StageError is not tried again
+
+
+@pytest.mark.parametrize("how", ["dies once", "broken pipe once"])
+def test_what_can_pass_is_tried_again(cluster: Cluster, tmp_path: Path, how: str) -> None:
+    shaky = Sleep("shaky", how=how, marker=str(tmp_path))
+    _, recorder = execute([Sleep("after", (shaky,))], Store(str(tmp_path / "store")), cluster)
+    assert recorder.names("retried") == ["shaky"]
+    assert recorder.names("finished") == ["shaky", "after"]
+
+
+def test_a_stage_that_always_kills_its_worker_fails_after_three_tries(cluster: Cluster, tmp_path: Path) -> None:
+    deadly = Sleep("deadly", how="dies")
+    schedule, recorder = execute([deadly, Sleep("other")], Store(str(tmp_path)), cluster)
+    assert recorder.names("started").count("deadly") == 3
+    assert schedule.nodes[deadly.key].state is State.FAILED
+    assert "worker process died" in schedule.nodes[deadly.key].error
+    assert "other" in recorder.names("finished")
+
+
+def test_running_again_runs_nothing_and_extending_runs_only_what_is_new(cluster: Cluster, tmp_path: Path) -> None:
+    store, base = Store(str(tmp_path)), Sleep("base")
+    roots: list[Stage] = [Sleep("one", (base,)), Sleep("two", (base,))]
+    execute(roots, store, cluster)
+    _, again = execute(roots, store, cluster)
+    assert again.events == []
+    _, extended = execute([*roots, Sleep("three", (base,))], store, cluster)
+    assert extended.names("started")[-1] == "three"
+    assert set(extended.names("started")) <= {"base", "three"}
+
+
+def test_dropped_weights_are_made_again_only_when_wanted(cluster: Cluster, tmp_path: Path) -> None:
+    store, base = Store(str(tmp_path)), Sleep("base")
+    execute([Sleep("one", (base,))], store, cluster)
+    assert store.has_model(base.key)
+    store.drop_model(base.key)
+    _, nothing = execute([Sleep("one", (base,))], store, cluster)
+    assert nothing.events == []
+    _, recorder = execute([Sleep("two", (base,))], store, cluster)
+    assert recorder.names("started") == ["base", "two"]
+    assert store.has_model(base.key)
+
+
+def test_corrupt_weights_are_made_again(cluster: Cluster, tmp_path: Path) -> None:
+    store, base = Store(str(tmp_path)), Sleep("base")
+    execute([Sleep("one", (base,))], store, cluster)
+    weights = tmp_path / "stages" / base.key / "model" / "config.json"
+    weights.write_text("BASE")  # as long as before: only its digest tells
+    _, recorder = execute([Sleep("two", (base,))], store, cluster)
+    assert recorder.names("retried") == ["two"]
+    assert recorder.names("finished") == ["base", "two"]
+    assert weights.read_text() == "base"
+
+
+def test_max_concurrent_holds(cluster: Cluster, tmp_path: Path) -> None:
+    roots: list[Stage] = [Sleep(f"{i}", seconds=0.2) for i in range(4)]
+    _, recorder = execute(roots, Store(str(tmp_path)), cluster, Shares(max_concurrent=1))
+    assert recorder.most == 1
+
+
+DRIVER = """
+    import sys
+    from orchestrator.engine import run
+    from orchestrator.engine.listener import Listener
+    from orchestrator.engine.resources import Shares
+    from orchestrator.engine.schedule import Schedule
+    from orchestrator.engine.store import Store
+    from tests.noop import Sleep
+
+    class Say(Listener):
+        def started(self, node):
+            print("started", node.stage.name, flush=True)
+
+    store = Store(sys.argv[1])
+    schedule = Schedule([Sleep("long", seconds=30.0), Sleep("longer", seconds=40.0)], store)
+    with run.connected() as cluster:
+        done = run.execute(
+            schedule, store, Shares(), cluster, lambda node: False, Say(),
+            on_interrupt=lambda: print("stopping", flush=True),
+        )
+    print("done" if done else "interrupted", flush=True)
+"""
+
+
+def test_ctrl_c_saves_the_state_of_running_stages_and_they_go_on_from_it(cluster: Cluster, tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "store"))
+    driver = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(DRIVER), str(tmp_path / "store")],
+        cwd=ROOT,
+        env={**os.environ, "RAY_ADDRESS": "local"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert driver.stdout is not None
+    assert driver.stdout.readline().startswith("started")
+    assert driver.stdout.readline().startswith("started")
+    time.sleep(8)
+    driver.send_signal(signal.SIGINT)
+    rest = driver.stdout.read()
+    assert driver.wait(timeout=60) == 0
+    assert rest.split() == ["stopping", "interrupted"]
+    keys = [Sleep("long", seconds=30.0).key, Sleep("longer", seconds=40.0).key]
+    assert all(store.load_checkpoint(key) is not None for key in keys)
