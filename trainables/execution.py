@@ -129,6 +129,7 @@ class Execution:
         finished = store.result(job.key)
         if finished is not None and (store.has_model(job.key) or not job.keep_model or not self.stage.makes_model):
             self.result = finished
+            store.drop_checkpoint(job.key)  # of a process that was killed between finishing and tidying up
             return
         if self.stage.fingerprints() != job.fingerprints:
             raise StageError(
@@ -304,4 +305,8 @@ def _commit() -> str:
         )
         return found.stdout.strip()
     except (OSError, subprocess.SubprocessError):
+        pass
+    try:
         return importlib.metadata.version("stilt-sweeps")
+    except importlib.metadata.PackageNotFoundError:  # a bare copy of the code, as Ray makes for its workers
+        return "unknown"
