@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from trainables.context import MODEL, Context, Progress, Result, Run
-from trainables.data import corpora
-from trainables.errors import UserError
+from trainables.data import corpora, vocabulary
 from trainables.stages import RandomInit
 from trainables.training import models, seeds
-
-SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-_CONTINUATION = "##"
-#: Characters that get pieces of their own, most frequent first; a word with another one becomes [UNK].
-_ALPHABET = 1_000
 
 
 def run(stage: RandomInit, context: Context) -> Run:
@@ -29,7 +21,7 @@ def run(stage: RandomInit, context: Context) -> Run:
     """
     import transformers
 
-    pieces = vocabulary(corpora.read(stage.vocabulary), stage.vocabulary_size)
+    pieces = vocabulary.train(corpora.read(stage.vocabulary), stage.vocabulary_size)
     yield Progress(1, 2, "vocabulary")
     folder = context.folder / MODEL
     torch.manual_seed(seeds.derive(stage.seed, "weights"))
@@ -41,6 +33,9 @@ def run(stage: RandomInit, context: Context) -> Run:
             num_attention_heads=stage.heads,
             intermediate_size=stage.intermediate_size,
             max_position_embeddings=stage.positions,
+            hidden_dropout_prob=stage.dropout,
+            attention_probs_dropout_prob=stage.dropout,
+            initializer_range=stage.initializer_range,
         )
     )
     _save_tokenizer(pieces, stage.positions, folder)
@@ -48,72 +43,6 @@ def run(stage: RandomInit, context: Context) -> Run:
     yield Progress(2, 2, "weights")
     parameters = sum(parameter.numel() for parameter in model.parameters())
     return Result({}, facts={"parameters": parameters, "vocabulary": len(pieces), "steps": 0, "tokens": 0})
-
-
-def vocabulary(texts: Iterable[str], size: int) -> list[str]:
-    """Trains a lower-cased word-piece vocabulary.
-
-    The trainer of the tokenizers library numbers pieces inside of words (``##x``) in the order of a randomly seeded
-    hash table, and breaks ties by these numbers, so two processes get two vocabularies. Here every character's pieces
-    are given to it beforehand, in order, which leaves nothing to chance.
-
-    Args:
-        texts: The corpus.
-        size: Pieces at most, special ones included.
-
-    Returns:
-        The pieces in the order of their numbers.
-
-    Raises:
-        UserError: For a corpus without words, or a size that does not hold its characters.
-    """
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
-
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    words: Counter[str] = Counter()
-    for text in texts:
-        normal = tokenizer.normalizer.normalize_str(text)
-        words.update(word for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(normal))
-    if not words:
-        raise UserError("the vocabulary's corpus has no words; give one with text")
-    first, inside = _alphabet(words)
-    given = [*SPECIAL, *first, *(_CONTINUATION + character for character in inside)]
-    if len(given) > size:
-        raise UserError(
-            f"vocabulary_size={size} does not hold the corpus's characters; it must be at least {len(given)}"
-        )
-    trainer = trainers.WordPieceTrainer(
-        vocab_size=size,
-        special_tokens=given,
-        initial_alphabet=first,
-        limit_alphabet=len(first),
-        continuing_subword_prefix=_CONTINUATION,
-        show_progress=False,
-    )
-    # Counting words here keeps memory at the size of the vocabulary; the trainer wants them as often as they occur.
-    tokenizer.train_from_iterator(_repeated(words), trainer)
-    numbers: dict[str, int] = tokenizer.get_vocab()
-    return sorted(numbers, key=numbers.__getitem__)
-
-
-def _alphabet(words: Counter[str]) -> tuple[list[str], list[str]]:
-    """All characters kept, and those of them that occur inside of words; each sorted."""
-    everywhere: Counter[str] = Counter()
-    inside: set[str] = set()
-    for word, count in words.items():
-        for character in word:
-            everywhere[character] += count
-        inside.update(word[1:])
-    kept = sorted(everywhere, key=lambda character: (-everywhere[character], character))[:_ALPHABET]
-    return sorted(kept), sorted(inside.intersection(kept))
-
-
-def _repeated(words: Counter[str]) -> Iterable[str]:
-    for word in sorted(words):
-        for _ in range(words[word]):
-            yield word
 
 
 def _save_tokenizer(pieces: list[str], positions: int, folder: Path) -> None:

@@ -170,6 +170,10 @@ def _load(auto: Any, folder: Path, **config: Any) -> tuple[Any, set[str]]:
             )
         except Exception as error:  # the library raises many kinds, from OSError to KeyError
             raise UserError(f"the model in {str(folder)!r} could not be loaded: {error}") from error
+    # Loaded weights may lie in the file's mapping, aligned as they are there. Kernels round by alignment, so a result
+    # would depend on the length of the file's header; and the mapping ends badly where the file goes away.
+    for parameter in model.parameters():
+        parameter.data = parameter.data.clone(memory_format=torch.contiguous_format)
     return model, set(report["missing_keys"])
 
 
@@ -178,5 +182,9 @@ def _within(name: str, prefix: str) -> bool:
 
 
 def _renew(model: Any, module: nn.Module) -> None:
-    if any(True for _ in module.parameters(recurse=False)):
+    own = list(module.parameters(recurse=False))
+    for parameter in own:
+        # transformers marks what it loaded, and its initialisers silently pass over what is marked.
+        parameter._is_hf_initialized = False  # type: ignore[attr-defined]
+    if own:
         model._init_weights(module)

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+import transformers
+
+from tests.trainables.tiny import MemoryContext, finish, pretrained, run_with_stops
+from trainables import masked_lm
+from trainables.data import miniature
+from trainables.errors import UserError
+from trainables.masked_lm import run
+from trainables.stages import MaskedLanguageModel
+from trainables.training import tokenizers
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("corpus") / "some.txt"
+    path.write_text("\n".join(miniature.corpus("general")[:90]) + "\n", encoding="utf-8")
+    return path
+
+
+def _stage(start: Path, corpus: Path, **options: object) -> MaskedLanguageModel:
+    settings = {"batch_size": 8, "epochs": 2, "max_length": 32, "learning_rate": 1e-3, **options}
+    return MaskedLanguageModel(str(corpus), pretrained(start), **settings)  # type: ignore[arg-type]
+
+
+def _weights(folder: Path) -> bytes:
+    return (folder / "model" / "model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("model", ["bert", "roberta"])
+def test_it_learns_and_writes_a_model_to_start_from(
+    model: str, corpus: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    start: Path = request.getfixturevalue(model)
+    _, result = finish(run(_stage(start, corpus, epochs=4), MemoryContext(tmp_path, start)))
+    assert result.history[-1]["dev/loss"] < result.history[0]["dev/loss"]
+    assert result.metrics["dev/loss"] == result.history[-1]["dev/loss"]
+    assert result.facts["examples"]["dev"] >= 1
+    transformers.AutoModelForMaskedLM.from_pretrained(str(tmp_path / "model"))
+    transformers.AutoTokenizer.from_pretrained(str(tmp_path / "model"))
+
+
+def test_stopped_at_any_yield_it_ends_with_the_same_bits(bert: Path, corpus: Path, tmp_path: Path) -> None:
+    stage = _stage(bert, corpus)
+    seen, whole = finish(run(stage, MemoryContext(tmp_path / "whole", bert)))
+    for stop in range(1, len(seen) + 1, 2):
+        result, _ = run_with_stops(run, stage, tmp_path / str(stop), bert, iter([stop, 1, 2]))
+        assert _weights(tmp_path / str(stop)) == _weights(tmp_path / "whole"), stop
+        assert result == whole
+
+
+def test_the_seed_changes_masks_and_order(bert: Path, corpus: Path, tmp_path: Path) -> None:
+    for seed in (0, 1):
+        finish(run(_stage(bert, corpus, seed=seed), MemoryContext(tmp_path / str(seed), bert)))
+    assert _weights(tmp_path / "0") != _weights(tmp_path / "1")
+
+
+def test_text_is_packed_without_loss(bert: Path) -> None:
+    tokenizer = tokenizers.load(bert)
+    texts = miniature.corpus("general")[:40]
+    packed = masked_lm.pack(texts, tokenizer, 32)
+    rows = torch.split(packed.pieces, packed.planned.tolist())
+    assert [len(row) for row in rows[:-1]] == [32] * (len(rows) - 1)
+    shown = [piece for row in rows for piece in row[1:-1].tolist()]
+    separator = tokenizer.wrapped.sep_token_id
+    expected = [
+        piece
+        for text in texts
+        for piece in [*tokenizer.wrapped(text, add_special_tokens=False)["input_ids"], separator]
+    ]
+    assert shown == expected
+
+
+@pytest.mark.parametrize("rows", [2, 10, 51, 1000])
+def test_held_out_rows_are_never_trained_on(rows: int) -> None:
+    train, held_out = masked_lm.hold_out(rows)
+    assert sorted([*train.tolist(), *held_out.tolist()]) == list(range(rows))
+    assert len(held_out) == max(1, round(0.02 * rows))
+
+
+def test_too_little_text_is_refused(bert: Path, tmp_path: Path) -> None:
+    corpus = tmp_path / "short.txt"
+    corpus.write_text("a b c\n")
+    with pytest.raises(UserError, match="max_length=32"):
+        finish(run(_stage(bert, corpus), MemoryContext(tmp_path / "run", bert)))
