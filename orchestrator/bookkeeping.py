@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from orchestrator.engine.listener import Listener
 from orchestrator.engine.schedule import Node, Schedule, State
@@ -75,7 +75,7 @@ class Bookkeeper(Listener):
         """Writes the row, forgets an earlier failure, and lets weights go."""
         self._trained_here.add(node.key)
         if node.key in self._failed_before:
-            self._store.clear_failure(node.key)
+            self._tidy(self._store.clear_failure, node.key)
         recipe = self._recipes.get(node.key)
         if recipe is not None:
             row = self._row(recipe)
@@ -94,7 +94,7 @@ class Bookkeeper(Listener):
             except OSError as error:
                 _log.warning("the failure of %s could not be noted: %s", one.stage.label(), error)
             recipe = self._recipes.get(one.key)
-            if recipe is not None:
+            if recipe is not None and one.result is None:  # it has one where only its weights were to be made again
                 self._write(one.key, rows.build(self._sweep, recipe, {}, status, one.error))
 
     def _row(self, recipe: Recipe) -> dict[str, object]:
@@ -110,6 +110,12 @@ class Bookkeeper(Listener):
             _log.warning("the row of %s could not be written: %s", key, error)
             self._unwritten.add(key)
 
+    def _tidy(self, delete: Callable[[str], None], key: str) -> None:
+        try:
+            delete(key)
+        except OSError as error:  # a file too many is no reason to end a sweep
+            _log.warning("what is not needed of %s could not be deleted: %s", key, error)
+
     def _compare(self, recipe: Recipe, dev_score: object) -> None:
         """Keeps the best row of each model and task, by dev score; weights trained by earlier runs are left alone."""
         if self._policy != "best" or not isinstance(dev_score, float):
@@ -121,7 +127,7 @@ class Bookkeeper(Listener):
             self._best[group] = (dev_score, key)
             loser = best[1] if best is not None else ""
         if loser in self._trained_here and not self._schedule.nodes[loser].children:
-            self._store.drop_model(loser)
+            self._tidy(self._store.drop_model, loser)
 
     def _drop_spent_inputs(self, node: Node) -> None:
         for parent in node.parents:
@@ -131,4 +137,4 @@ class Bookkeeper(Listener):
                 for child in children
             )
             if spent and parent in self._trained_here:
-                self._store.drop_model(parent)
+                self._tidy(self._store.drop_model, parent)

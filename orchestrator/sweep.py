@@ -12,6 +12,7 @@ from orchestrator.engine import costs
 from orchestrator.engine import run as engine
 from orchestrator.engine.listener import Listeners
 from orchestrator.engine.progress import Cell, Display, duration
+from orchestrator.engine.resources import estimate_memory
 from orchestrator.engine.schedule import Schedule, State
 from orchestrator.engine.store import Store
 from orchestrator.options import SweepOptions
@@ -62,7 +63,7 @@ def run(options: SweepOptions, recipes: Sequence[Recipe]) -> int:
 def _run(options: SweepOptions, recipes: Sequence[Recipe], schedule: Schedule, store: Store, console: Console) -> int:
     begun = time.monotonic()
     known = accounting.observed(schedule)
-    schedule.prioritise(lambda stage: known.seconds(stage) or 1.0)
+    schedule.prioritise(lambda stage: known.seconds(stage) or 1.0, estimate_memory)
     keeper = Bookkeeper(options.sweep, recipes, schedule, store, options.keep_models)
     keeper.write_missing_rows()
     total, found = len(schedule.nodes), len(schedule.nodes) - schedule.unfinished

@@ -36,6 +36,7 @@ GRID = (
     "--checkpoint-seconds",
     "0.3",
 )
+STARTUP = 8.0  # seconds until the first stage runs
 TARGETS = ("driver", "worker", "instance")
 _STARTED = re.compile(r"start .*\[([0-9a-f]{8})\]")
 ROOT = Path(__file__).resolve().parents[1]
@@ -48,6 +49,21 @@ class Report:
     kills: list[str] = dataclasses.field(default_factory=list)
     starts: int = 0
     problems: list[str] = dataclasses.field(default_factory=list)
+
+
+@dataclasses.dataclass(frozen=True)
+class Undisturbed:
+    """A run that was left alone.
+
+    Attributes:
+        board: Its leaderboard; see :func:`board`.
+        stages: How many stages it trained.
+        seconds: How long it took.
+    """
+
+    board: dict[str, tuple[object, ...]]
+    stages: int
+    seconds: float
 
 
 def command(storage: Path) -> list[str]:
@@ -77,7 +93,7 @@ def kill(driver: subprocess.Popen[bytes], target: str, choice: random.Random) ->
     try:
         children = psutil.Process(driver.pid).children(recursive=True)
     except psutil.NoSuchProcess:
-        return "nothing (it had ended)"
+        return "nothing, since it had ended"
     workers = [child for child in children if _is_worker(child)]
     if target == "worker" and workers:
         choice.choice(workers).kill()
@@ -115,16 +131,14 @@ def finished(storage: Path) -> dict[str, int]:
     return {path.parent.name: path.stat().st_mtime_ns for path in results}
 
 
-def run_round(
-    storage: Path, wanted: dict[str, tuple[object, ...]], kills: list[tuple[str, float]], choice: random.Random
-) -> Report:
+def run_round(storage: Path, undisturbed: Undisturbed, kills: list[str], choice: random.Random) -> Report:
     """Runs one grid to its end through some kills.
 
     Args:
         storage: A fresh folder.
-        wanted: The leaderboard of an undisturbed run.
-        kills: Target and seconds after the start of each kill.
-        choice: Chooses among workers.
+        undisturbed: A run that was left alone.
+        kills: What to kill, one per start.
+        choice: Of moments, and among workers.
 
     Returns:
         What was seen.
@@ -137,7 +151,9 @@ def run_round(
         driver = start(storage, log)
         report.starts += 1
         if pending:
-            target, after = pending.pop(0)
+            target = pending.pop(0)
+            left = 1 - len(before) / undisturbed.stages
+            after = choice.uniform(0.1, 0.9) * (STARTUP + (undisturbed.seconds - STARTUP) * left)
             try:
                 driver.wait(timeout=after)
             except subprocess.TimeoutExpired:
@@ -162,7 +178,7 @@ def run_round(
         if report.starts > len(kills) + 3:
             report.problems.append(f"not complete after {report.starts} starts; see {log}")
             return report
-    report.problems += _differences(wanted, board(storage))
+    report.problems += _differences(undisturbed.board, board(storage))
     return report
 
 
@@ -190,22 +206,23 @@ def chaos(folder: Path, kills: int, seed: int) -> list[str]:
     undisturbed = folder / "undisturbed"
     begun = time.monotonic()
     code = start(undisturbed, folder / "undisturbed.log").wait(timeout=600)
-    length = time.monotonic() - begun
     if code != 0:
         return [f"the undisturbed run ended with {code}; see {folder / 'undisturbed.log'}"]
-    wanted = board(undisturbed)
-    print(f"undisturbed: {len(wanted)} rows in {length:.0f} s", flush=True)
+    alone = Undisturbed(board(undisturbed), len(finished(undisturbed)), time.monotonic() - begun)
+    print(f"undisturbed: {len(alone.board)} rows in {alone.seconds:.0f} s", flush=True)
     problems: list[str] = []
     done = 0
-    round_number = 0
-    while done < kills and not problems:
-        plan = [(TARGETS[(done + i) % 3], choice.uniform(2.0, 0.8 * length)) for i in range(min(4, kills - done))]
-        report = run_round(folder / f"round-{round_number}", wanted, plan, choice)
-        done += max(1, len(report.kills))
-        round_number += 1
+    for number in range(2 * kills):  # a kill can come too late, so there may be more rounds than it takes
+        plan = [TARGETS[(done + i) % len(TARGETS)] for i in range(min(4, kills - done))]
+        report = run_round(folder / f"round-{number}", alone, plan, choice)
+        done += len(report.kills)
         problems += report.problems
         print(f"{done}/{kills}: {report.starts} starts; killed {', '.join(report.kills)}: ", end="")
         print("; ".join(report.problems) or "equal to the undisturbed run", flush=True)
+        if problems or done >= kills:
+            break
+    if done < kills:
+        problems.append(f"only {done} of {kills} kills were done")
     return problems
 
 

@@ -24,12 +24,13 @@ def likeness(stage: Stage) -> str:
     while base.inputs:
         base = base.inputs[0]
     form = stage.canonical()
-    fields = {
-        name: value
-        for name, value in form["fields"].items()
-        if name != "seed" and not isinstance(getattr(stage, name), Stage)
-    }
-    return json.dumps([form["type"], fields, form.get("fingerprints"), base.key], sort_keys=True)
+    fields = {name: value for name, value in form["fields"].items() if name != "seed" and not _is_input(stage, name)}
+    return json.dumps([form["type"], fields, len(stage.inputs), form.get("fingerprints"), base.key], sort_keys=True)
+
+
+def _is_input(stage: Stage, name: str) -> bool:
+    value = getattr(stage, name)
+    return isinstance(value, Stage) or (isinstance(value, tuple) and any(isinstance(item, Stage) for item in value))
 
 
 @dataclasses.dataclass(frozen=True)

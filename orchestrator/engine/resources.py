@@ -7,11 +7,15 @@ is capped to it (:mod:`trainables.device`), and a stage that runs out of memory 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
+import time
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
 from trainables.data import pretrained
+from trainables.errors import UserError
 from trainables.expression import Stage
 from trainables.stages import Pretrained, RandomInit
 
@@ -24,6 +28,7 @@ BYTES_PER_PARAMETER = 16
 #: 2022, section 4.1, without the attention matrices).
 ACTIVATION_BYTES = 34
 HEADROOM = 1.25
+LOOK_AGAIN = 10.0  # seconds after which the size of a cluster that can grow is asked for again
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +46,19 @@ class Cluster:
     gpus: float = 0.0
     gpu_memory: int = 0
     elastic: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What one stage asks for.
+
+    Attributes:
+        cpus: CPU threads.
+        gpus: Share of a GPU.
+    """
+
+    cpus: int
+    gpus: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +85,10 @@ class Shares:
             return min(1.0, self.gpu_fraction * factor)
         return min(1.0, round(packed_fraction(estimate_memory(stage), cluster.gpu_memory) * factor, 4))
 
+    def request(self, stage: Stage, cluster: Cluster, factor: float = 1.0) -> Request:
+        """What a stage asks of Ray."""
+        return Request(self.threads, self.gpu(stage, cluster, factor))
+
     def slots(self, stages: list[Stage], cluster: Cluster) -> int:
         """How many stages may run at once.
 
@@ -83,11 +105,57 @@ class Shares:
         return min(fitting, self.max_concurrent) if self.max_concurrent else fitting
 
 
+class Capacity:
+    """Decides whether one more stage is handed to Ray Tune.
+
+    Only what fits is: a trial that waits for its resources makes Tune give up a reusable worker of another size,
+    and would be started out of order. A cluster that can grow is given a few more, since it grows by what waits.
+
+    Args:
+        shares: How the cluster is divided.
+        look: Asks what there is; called again from time to time where that changes.
+
+    Raises:
+        UserError: For more threads than there are CPU cores.
+    """
+
+    def __init__(self, shares: Shares, look: Callable[[], Cluster]) -> None:
+        self._shares = shares
+        self._look = look
+        self._cluster = look()
+        if shares.threads > self._cluster.cpus and not self._cluster.elastic:
+            raise UserError(
+                f"--threads={shares.threads} is more than the {self._cluster.cpus:g} CPU cores there are, so no stage "
+                f"could ever start; give at most {max(1, int(self._cluster.cpus))}"
+            )
+        self._seen = time.monotonic()
+
+    def room(self, held: Collection[Request], one: Request) -> bool:
+        """Whether a stage may be handed out while others are held by Tune.
+
+        Args:
+            held: What those ask for.
+            one: What it asks for itself.
+        """
+        most = self._shares.max_concurrent
+        if not held:
+            return True  # one that never fits is told so by Ray, rather than left waiting for ever
+        if most is not None and len(held) >= most:
+            return False
+        if self._cluster.elastic and time.monotonic() - self._seen > LOOK_AGAIN:
+            self._cluster, self._seen = self._look(), time.monotonic()
+        ahead = 1.25 if self._cluster.elastic else 1.0
+        extra = 4 if self._cluster.elastic else 0
+        fits_cpu = sum(each.cpus for each in held) + one.cpus <= self._cluster.cpus * ahead + extra * one.cpus
+        fits_gpu = sum(each.gpus for each in held) + one.gpus <= self._cluster.gpus * ahead + extra * one.gpus + 1e-3
+        return fits_cpu and fits_gpu
+
+
 def packed_fraction(memory: int, gpu_memory: int) -> float:
     """The smallest fraction of a card that holds some bytes and divides it evenly; the whole one if none does."""
     for packing in PACKINGS:
         if memory <= gpu_memory / packing:
-            return round(1 / packing, 4)
+            return int(10_000 / packing) / 10_000  # rounded down to what Ray counts in, so that as many do fit
     return 1.0
 
 
@@ -134,6 +202,7 @@ def _shape(stage: Stage) -> dict[str, int]:
     return dict(_BASE)
 
 
+@functools.cache
 def _configuration(model: Pretrained) -> dict[str, Any]:
     if pretrained.is_folder(model.name):
         path = Path(model.name).expanduser() / "config.json"

@@ -8,27 +8,23 @@ import logging
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.engine.listener import Listener
-from orchestrator.engine.resources import Cluster, Shares
+from orchestrator.engine.resources import Capacity, Cluster, Request, Shares
 from orchestrator.engine.schedule import Node, Schedule
 from trainables.execution import Job
-from trainables.expression import Stage
 
 if TYPE_CHECKING:
     from orchestrator.engine.store import Store
-
-LOOK_AGAIN = 10.0  # seconds after which a cluster's size is asked for again
-MOST_PENDING = 1_000  # trials that may wait for a cluster to grow; the slots bound them further
 
 #: Tune's own loggers and snapshots are off: they cost more than a short stage, and the store is the truth.
 _TUNE_ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    "TUNE_MAX_PENDING_TRIALS_PG": "1000000",  # the searcher hands out no more than fits
     "TUNE_FORCE_TRIAL_CLEANUP_S": "60",  # time for a checkpoint of a large model on Ctrl-C
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -105,19 +101,20 @@ def execute(
     from orchestrator.engine.searcher import GraphSearcher
     from trainables.trainable import StageTrainable
 
-    slots = _Slots(shares, [node.stage for node in schedule.to_run()], cluster)
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(MOST_PENDING if cluster.elastic else slots())
-
-    def job_of(node: Node) -> Job:
+    def job_of(node: Node, request: Request) -> Job:
         return Job.of(
             node.stage,
             keep_model=node.want_model or keep_model(node),
-            threads=shares.threads,
-            gpu_fraction=shares.gpu(node.stage, cluster, node.share),
+            threads=request.cpus,
+            gpu_fraction=request.gpus,
             checkpoint_interval=shares.checkpoint_seconds,
         )
 
-    searcher = GraphSearcher(schedule, job_of, listener, slots)
+    def request_of(node: Node) -> Request:
+        return shares.request(node.stage, cluster, node.share)
+
+    capacity = Capacity(shares, lambda: _cluster(cluster.elastic, cluster.gpu_memory) if cluster.elastic else cluster)
+    searcher = GraphSearcher(schedule, job_of, request_of, capacity, listener)
     interrupt = Interrupt(on_interrupt)
     scratch = tempfile.mkdtemp(prefix="stilt-tune-")
     try:
@@ -149,24 +146,6 @@ def execute(
 def _short_name(trial: Any) -> str:
     name: str = trial.trial_id
     return name
-
-
-class _Slots:
-    """How many trials Tune may hold: on this machine what fits; on a cluster some more, so that it grows by them."""
-
-    def __init__(self, shares: Shares, stages: list[Stage], cluster: Cluster) -> None:
-        self._shares, self._stages, self._cluster = shares, stages, cluster
-        self._seen = time.monotonic()
-        self._fitting = shares.slots(stages, cluster)
-
-    def __call__(self) -> int:
-        if not self._cluster.elastic:
-            return self._fitting
-        if time.monotonic() - self._seen > LOOK_AGAIN:
-            self._seen = time.monotonic()
-            self._fitting = self._shares.slots(self._stages, _cluster(elastic=True, memory=self._cluster.gpu_memory))
-        more = max(4, self._fitting // 4)
-        return min(self._fitting + more, self._shares.max_concurrent or self._fitting + more)
 
 
 def _cluster(elastic: bool, memory: int = 0) -> Cluster:

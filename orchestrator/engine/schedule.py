@@ -48,6 +48,7 @@ class Node:
         error: Why it failed or what blocks it.
         missing: Keys of inputs that are yet to be made.
         priority: Length of the longest path from here to an end of the graph.
+        group: Decides between equal priorities, before ``order``.
         attempts: How often it was started.
         memory_retries: How often it ran out of device memory.
         share: Factor on its share of a GPU.
@@ -63,6 +64,7 @@ class Node:
     error: str = ""
     missing: set[str] = dataclasses.field(default_factory=set)
     priority: float = 0.0
+    group: float = 0.0
     attempts: int = 0
     memory_retries: int = 0
     share: float = 1.0
@@ -93,7 +95,8 @@ class Schedule:
         self.running: set[str] = set()
         self.retried = 0
         self._store = store
-        self._ready: list[tuple[float, int, str]] = []
+        self._weights_seen: set[str] = set()
+        self._ready: list[tuple[tuple[float, float, int], str]] = []
         self._unfinished = 0
         for root in roots:
             self._add(root)
@@ -106,17 +109,24 @@ class Schedule:
 
     # --- asking ----------------------------------------------------------------------------------------------
 
-    def next(self) -> Node | None:
-        """Takes the ready stage with the longest remaining path; None while there is none."""
+    def peek(self) -> Node | None:
+        """The ready stage with the longest remaining path; None while there is none."""
         while self._ready:
-            _, _, key = heapq.heappop(self._ready)
-            node = self.nodes[key]
+            node = self.nodes[self._ready[0][1]]
             if node.state is State.READY:
-                node.state = State.RUNNING
-                node.attempts += 1
-                self.running.add(key)
                 return node
+            heapq.heappop(self._ready)  # an entry from before a retry
         return None
+
+    def next(self) -> Node | None:
+        """Takes the stage that :meth:`peek` shows."""
+        node = self.peek()
+        if node is not None:
+            heapq.heappop(self._ready)
+            node.state = State.RUNNING
+            node.attempts += 1
+            self.running.add(node.key)
+        return node
 
     @property
     def done(self) -> bool:
@@ -132,18 +142,21 @@ class Schedule:
         """The stages that are waiting, ready or running, in the sweep's order."""
         return [node for node in self.nodes.values() if node.state in _TO_RUN]
 
-    def prioritise(self, seconds: Callable[[Stage], float]) -> None:
+    def prioritise(self, seconds: Callable[[Stage], float], group: Callable[[Stage], float] = lambda stage: 0) -> None:
         """Orders ready stages by the longest path that begins with them.
 
         Args:
             seconds: Expected seconds of a stage.
+            group: Among equals, those of one group come together; by the memory that a stage wants, say, since a
+                worker can only be reused for another stage that asks for the same.
         """
         for node in reversed(self.nodes.values()):  # children were added after their parents
             children = (self.nodes[child] for child in node.children)
             below = max((child.priority for child in children if child.state in _TO_RUN), default=0.0)
-            node.priority = seconds(node.stage) + below
-        self._ready = [(-self.nodes[key].priority, order, key) for _, order, key in self._ready]
-        heapq.heapify(self._ready)
+            node.priority, node.group = seconds(node.stage) + below, group(node.stage)
+        ready, self._ready = self._ready, []
+        for _, key in ready:
+            self._push(self.nodes[key])
 
     # --- telling ---------------------------------------------------------------------------------------------
 
@@ -178,10 +191,7 @@ class Schedule:
     def retry(self, key: str) -> bool:
         """Puts a stage back after its worker died or a passing trouble; False once it was tried often enough."""
         node = self.nodes[key]
-        if node.attempts >= MAX_ATTEMPTS:
-            return False
-        self._again(node)
-        return True
+        return node.attempts < MAX_ATTEMPTS and self._again(node)
 
     def retry_with_more_memory(self, key: str) -> bool:
         """Puts a stage back with twice its share of a GPU; False once that was done often enough."""
@@ -190,21 +200,20 @@ class Schedule:
             return False
         node.memory_retries += 1
         node.share *= 2
-        self._again(node)
-        return True
+        return self._again(node)
 
     def retry_after_remaking(self, key: str, corrupt: str) -> bool:
-        """Puts a stage back and has an input that turned out to be unreadable made again."""
+        """Puts a stage back and has an input that turned out to be unreadable made again.
+
+        Returns:
+            False once it was tried often enough, or where the input cannot be had any more.
+        """
         node = self.nodes[key]
-        if node.attempts >= MAX_ATTEMPTS or corrupt not in node.parents:
+        if node.attempts >= MAX_ATTEMPTS or corrupt not in node.parents or not self._obtainable(corrupt):
             return False
-        self._again(node)
-        node.state = State.WAITING
-        node.missing.add(corrupt)
-        if self.nodes[corrupt].state is State.FINISHED:
-            self.nodes[corrupt].state = State.UNNEEDED
-            self._require(corrupt, model=True)
-        return True
+        self._weights_seen.discard(corrupt)
+        self._require(corrupt, model=True)
+        return self._again(node)
 
     # --- inside ----------------------------------------------------------------------------------------------
 
@@ -223,7 +232,7 @@ class Schedule:
         """Sees to it that a stage will be finished and, if wanted, its weights be there."""
         node = self.nodes[key]
         node.want_model |= model
-        if node.state is State.FINISHED and (not model or self._store.has_model(key)):
+        if node.state is State.FINISHED and (not model or self._has_model(key)):
             return
         if node.state not in (State.FINISHED, State.UNNEEDED):
             return
@@ -233,8 +242,26 @@ class Schedule:
             self._require(parent, model=True)
             if self.nodes[parent].state is not State.FINISHED:
                 node.missing.add(parent)
+        for child in map(self.nodes.__getitem__, node.children):
+            if child.state in (State.WAITING, State.READY):  # it counted on weights that are to be made again
+                child.state = State.WAITING
+                child.missing.add(key)
         if not node.missing:
             self._make_ready(node)
+
+    def _obtainable(self, key: str) -> bool:
+        """Whether a stage's weights are there or can be made: nothing that this takes has failed."""
+        node = self.nodes[key]
+        if node.state in (State.FAILED, State.BLOCKED):
+            return False
+        if node.state in _TO_RUN or self._store.has_model(key):
+            return True
+        return all(self._obtainable(parent) for parent in node.parents)
+
+    def _has_model(self, key: str) -> bool:
+        if key not in self._weights_seen and self._store.has_model(key):
+            self._weights_seen.add(key)  # every stage that starts from it will ask
+        return key in self._weights_seen
 
     def _arrived(self, node: Node, parent: str) -> None:
         if node.state is State.WAITING:
@@ -244,12 +271,24 @@ class Schedule:
 
     def _make_ready(self, node: Node) -> None:
         node.state = State.READY
-        heapq.heappush(self._ready, (-node.priority, node.order, node.key))
+        self._push(node)
 
-    def _again(self, node: Node) -> None:
+    def _push(self, node: Node) -> None:
+        heapq.heappush(self._ready, ((-node.priority, node.group, node.order), node.key))
+
+    def _again(self, node: Node) -> bool:
+        """Puts a running stage back; False where an input that was to be made again has failed meanwhile."""
+        parents = [self.nodes[parent] for parent in node.parents]
+        if any(parent.state in (State.FAILED, State.BLOCKED) for parent in parents):
+            return False
         self.running.discard(node.key)
         self.retried += 1
-        self._make_ready(node)
+        node.missing = {parent.key for parent in parents if parent.state is not State.FINISHED}
+        if node.missing:
+            node.state = State.WAITING
+        else:
+            self._make_ready(node)
+        return True
 
     def _leave(self, node: Node, state: State) -> None:
         if node.state in _TO_RUN:

@@ -9,6 +9,7 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from orchestrator.engine.listener import Listener
+from orchestrator.engine.resources import Capacity, Request
 from orchestrator.engine.schedule import Node, Schedule
 from trainables.execution import Job
 
@@ -23,20 +24,28 @@ class GraphSearcher(Searcher):
 
     Args:
         schedule: What to run.
-        job_of: Makes a stage's job.
+        job_of: Makes a stage's job for what it requests.
+        request_of: What a stage asks for.
+        capacity: Whether that fits.
         listener: Told of every event.
-        slots: How many trials Tune may hold at once, pending ones included.
     """
 
     def __init__(
-        self, schedule: Schedule, job_of: Callable[[Node], Job], listener: Listener, slots: Callable[[], int]
+        self,
+        schedule: Schedule,
+        job_of: Callable[[Node, Request], Job],
+        request_of: Callable[[Node], Request],
+        capacity: Capacity,
+        listener: Listener,
     ) -> None:
         super().__init__(metric=None, mode=None)
         self._schedule = schedule
         self._job_of = job_of
+        self._request_of = request_of
+        self._capacity = capacity
         self._listener = listener
-        self._slots = slots
         self._trials: dict[str, Node] = {}
+        self._held: dict[str, Request] = {}
 
     def set_search_properties(self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any) -> bool:
         """The expressions say what to search; nothing is taken from Tune."""
@@ -46,15 +55,16 @@ class GraphSearcher(Searcher):
         """The next stage's job, None while there is none, FINISHED when all is done."""
         if self._schedule.done:
             return str(Searcher.FINISHED)
-        if len(self._trials) >= self._slots():
-            return None
-        node = self._schedule.next()
+        node = self._schedule.peek()
         if node is None:
             return None
-        job = self._job_of(node)
-        self._trials[trial_id] = node
+        request = self._request_of(node)
+        if not self._capacity.room(self._held.values(), request):
+            return None
+        self._schedule.next()
+        self._trials[trial_id], self._held[trial_id] = node, request
         self._listener.started(node)
-        return {"job": job.to_text(), "cpus": job.threads, "gpus": job.gpu_fraction}
+        return {"job": self._job_of(node, request).to_text(), "cpus": request.cpus, "gpus": request.gpus}
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """A running stage's progress."""
@@ -65,6 +75,7 @@ class GraphSearcher(Searcher):
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """A trial ended: its last report says how; without one its process died."""
         node = self._trials.pop(trial_id, None)
+        self._held.pop(trial_id, None)
         if node is None:
             return
         report = {} if error or result is None else result
