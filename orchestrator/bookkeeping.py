@@ -123,7 +123,7 @@ class Bookkeeper(Listener):
         group, key = (recipe.model, recipe.task), recipe.stage.key
         best = self._best.get(group)
         loser = key
-        if best is None or dev_score > best[0]:
+        if best is None or (dev_score, key) > best:  # the key decides ties, so that the order of ending does not
             self._best[group] = (dev_score, key)
             loser = best[1] if best is not None else ""
         if loser in self._trained_here and not self._schedule.nodes[loser].children:
