@@ -75,5 +75,8 @@ class Context(Protocol):
         ...
 
     def save_checkpoint(self, state: dict[str, Any]) -> None:
-        """Saves a state of tensors, numbers, strings, lists and dictionaries of them; replaces the last one."""
+        """Saves a state of tensors, numbers, strings, lists and dictionaries of them; replaces the last one.
+
+        The tensors are those that training goes on to change: they are written or copied before this returns.
+        """
         ...

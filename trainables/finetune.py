@@ -87,8 +87,8 @@ class Classification:
     def score(self, name: str) -> Generator[Progress, None, dict[str, float]]:
         """Evaluates a split and keeps its logits; metrics are named ``split/metric``."""
         split = self.splits[name]
-        self.logits[name] = yield from evaluation.logits(self.model, split, self._device, name)
-        found = evaluation.scores(self.task, split, self.logits[name])
+        self.logits[name] = yield from evaluation.predict(self.model, split, self._device, name)
+        found = evaluation.score(self.task, split, self.logits[name])
         return {f"{name}/{metric}": value for metric, value in found.items()}
 
     def write_predictions(self, path: Path) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import random
+from collections.abc import Generator
 from itertools import chain, repeat
 from pathlib import Path
 
@@ -13,11 +14,12 @@ import torch
 import transformers
 
 from tests.trainables.tiny import MemoryContext, finish, pretrained, run_with_stops
+from trainables.context import Progress
 from trainables.data import sources, tasks
 from trainables.errors import StageError
 from trainables.finetune import run
 from trainables.stages import FineTune
-from trainables.training import metrics
+from trainables.training import devices, encoding, evaluation, metrics, models, tokenizers
 
 
 def _stage(task: str, start: Path, **options: object) -> FineTune:
@@ -98,6 +100,20 @@ def test_stopped_again_and_again_with_checkpoints_at_times(bert: Path, tmp_path:
         assert result == whole
 
 
+def test_the_same_holds_in_bfloat16(bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The path of a GPU, run with the CPU's autocast."""
+    finish(run(_stage("gad", bert), MemoryContext(tmp_path / "float32", bert)))
+    monkeypatch.setattr(devices, "precision", lambda device: devices.BFLOAT16)
+    _, whole = finish(run(_stage("gad", bert), MemoryContext(tmp_path / "whole", bert)))
+    assert whole.facts["precision"] == "bfloat16"
+    assert _outputs(tmp_path / "whole") != _outputs(tmp_path / "float32")
+    result, _ = run_with_stops(run, _stage("gad", bert), tmp_path / "stopped", bert, iter([4, 2]))
+    assert result == whole
+    assert _outputs(tmp_path / "stopped") == _outputs(tmp_path / "whole")
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(str(tmp_path / "whole" / "model"))
+    assert model.dtype == torch.float32
+
+
 def test_another_stage_before_it_in_the_process_changes_nothing(bert: Path, tmp_path: Path) -> None:
     finish(run(_stage("gad", bert), MemoryContext(tmp_path / "alone", bert)))
     finish(run(_stage("hoc", bert, seed=9), MemoryContext(tmp_path / "before", bert)))
@@ -121,23 +137,25 @@ def test_a_model_with_other_special_pieces_works(task: str, roberta: Path, tmp_p
     assert f"test/{tasks.get(task).metric}" in result.metrics
 
 
-def test_padding_does_not_change_a_prediction(roberta: Path, bert: Path) -> None:
-    from trainables.training import encoding, evaluation, models, tokenizers
+def _drain(work: Generator[Progress, None, numpy.ndarray]) -> numpy.ndarray:
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            return end.value
 
+
+def test_padding_does_not_change_a_prediction(roberta: Path, bert: Path) -> None:
     for folder in (roberta, bert):
         task = tasks.get("gad")
         model = models.classifier(folder, task, seed=0)
         tokenizer = tokenizers.load(folder)
         examples = sources.load("mini", "gad")["dev"][:12]
-        _, together = _values(evaluation.logits(model, encoding.encode(examples, task, tokenizer, 64), "cpu", "dev"))
+        together = _drain(evaluation.predict(model, encoding.encode(examples, task, tokenizer, 64), "cpu", "dev"))
         for index, example in enumerate(examples):
             one = encoding.encode([example], task, tokenizer, 64)  # type: ignore[list-item]
-            _, alone = _values(evaluation.logits(model, one, "cpu", "dev"))
+            alone = _drain(evaluation.predict(model, one, "cpu", "dev"))
             assert numpy.allclose(alone[0], together[index], atol=1e-5)
-
-
-def _values(work):  # type: ignore[no-untyped-def]
-    return finish(work)
 
 
 def test_sequences_beyond_the_limit_are_predicted_to_their_last_word(bert: Path, tmp_path: Path) -> None:

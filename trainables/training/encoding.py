@@ -26,7 +26,8 @@ from trainables.training.tokenizers import Tokenizer
 OVERLAP = 0.25
 #: A split larger than this share of the device's memory stays in host memory.
 _DEVICE_SHARE = 0.05
-_CACHE_BYTES = 2**30
+#: Of all prepared splits of a process together. The whole benchmark, tokenized once, is a quarter of this.
+_CACHE_BYTES = 2**28
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,7 +19,7 @@ from trainables.training.encoding import Split
 _ABSENT = -10.0
 
 
-def logits(model: Any, split: Split, device: str, phase: str) -> Generator[Progress, None, numpy.ndarray]:
+def predict(model: Any, split: Split, device: str, phase: str) -> Generator[Progress, None, numpy.ndarray]:
     """Runs a model over a split; yields after every batch.
 
     Args:
@@ -44,27 +44,27 @@ def logits(model: Any, split: Split, device: str, phase: str) -> Generator[Progr
     return result
 
 
-def decide(task: Task, scores: numpy.ndarray) -> numpy.ndarray:
+def decide(task: Task, logits: numpy.ndarray) -> numpy.ndarray:
     """Turns logits into predictions.
 
     Args:
         task: The task.
-        scores: Logits ``[units, labels]``.
+        logits: Of :func:`predict`, ``[units, labels]``.
 
     Returns:
         Label indices ``[units, 1]``, or 0/1 ``[units, labels]`` for a multi-label task; int16.
     """
     if task.multi_label:
-        return (scores > 0).astype(numpy.int16)
-    chosen: numpy.ndarray = scores.argmax(axis=1).astype(numpy.int16)[:, None]
+        return (logits > 0).astype(numpy.int16)
+    chosen: numpy.ndarray = logits.argmax(axis=1).astype(numpy.int16)[:, None]
     return chosen
 
 
-def scores(task: Task, split: Split, found: numpy.ndarray) -> dict[str, float]:
+def score(task: Task, split: Split, logits: numpy.ndarray) -> dict[str, float]:
     """The task's metrics of logits over a split; none for an empty split."""
     if not split.ids:
         return {}
-    return metrics.score(task, split.gold, per_example(split, decide(task, found)))
+    return metrics.score(task, split.gold, per_example(split, decide(task, logits)))
 
 
 def per_example(split: Split, units: numpy.ndarray) -> list[numpy.ndarray]:

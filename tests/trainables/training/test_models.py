@@ -34,6 +34,28 @@ def test_the_encoder_is_carried_over_and_the_head_is_new(
     assert outside
 
 
+@pytest.mark.parametrize(("intermediate", "target"), [("ncbi_disease", "ddi"), ("hoc", "jnlpba"), ("gad", "chemprot")])
+def test_an_intermediate_task_of_another_kind_is_started_from(
+    intermediate: str, target: str, bert: Path, tmp_path: Path
+) -> None:
+    first = models.classifier(bert, tasks.get(intermediate), seed=1)
+    with torch.no_grad():
+        for parameter in first.parameters():
+            parameter.add_(0.5)
+    models.save(first, bert, tmp_path)
+    second = models.classifier(tmp_path, tasks.get(target), seed=1)
+    carried = dict(first.base_model.named_parameters())
+    for name, parameter in second.base_model.named_parameters():
+        if name in carried:
+            assert torch.equal(parameter, carried[name]), name
+        else:
+            assert "pooler" in name
+    # New weights have a spread of 0.02 around zero; carried ones would have a mean of a half.
+    assert float(second.classifier.weight.detach().abs().max()) < 0.2
+    assert tuple(second.config.id2label.values()) == tasks.get(target).labels
+    assert second.config.problem_type != first.config.problem_type or intermediate == "gad"
+
+
 def test_the_head_depends_on_the_seed_alone(bert: Path, tmp_path: Path) -> None:
     task = tasks.get("chemprot")
     torch.manual_seed(11)
