@@ -18,6 +18,7 @@ from trainables.data import sources, tasks
 from trainables.errors import UserError, did_you_mean
 from trainables.expression import Stage
 
+LIST = ",..."  # how the help shows options that take several values
 KEEP_MODELS = ("inputs", "best", "all", "none")
 
 
@@ -156,16 +157,16 @@ def resolve(given: argparse.Namespace, command: str, default_tasks: Sequence[str
             raise UserError(f"--{name.replace('_', '-')}={value} must be at least 1")
     if given.gpu_fraction is not None and not 0 < given.gpu_fraction <= 1:
         raise UserError(f"--gpu-fraction={given.gpu_fraction} must be above 0 and at most 1")
-    if given.checkpoint_seconds < 0:
+    if not given.checkpoint_seconds >= 0:
         raise UserError(f"--checkpoint-seconds={given.checkpoint_seconds} must be at least 0")
     if data != sources.MINIATURE:
         sources.folder(data)  # before the models, which may take the network to look up
-    chosen = dict(models.resolve(text) for text in listed("models", given.models, preset.models))
+    chosen = _models(listed("models", given.models, preset.models))
     return SweepOptions(
         preset=given.preset,
         models=chosen,
         tasks=task_names("tasks", given.tasks, default_tasks),
-        seeds=tuple(_seed(text) for text in listed("seeds", given.seeds, [str(seed) for seed in preset.seeds])),
+        seeds=tuple(dict.fromkeys(map(_seed, listed("seeds", given.seeds, [str(seed) for seed in preset.seeds])))),
         data=data
         if data == sources.MINIATURE or data.startswith(sources.HUB)
         else str(Path(data).expanduser().resolve()),
@@ -226,7 +227,7 @@ def _from_yaml(path: Path, known: dict[str, argparse.Action]) -> dict[str, Any]:
 
     try:
         content = yaml.safe_load(path.read_text())
-    except OSError as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"--config {str(path)!r} cannot be read: {error}") from error
     except yaml.YAMLError as error:
         raise UserError(f"--config {str(path)!r} is no valid YAML: {error}") from error
@@ -242,7 +243,8 @@ def _from_yaml(path: Path, known: dict[str, argparse.Action]) -> dict[str, Any]:
         if name not in known:
             spelled = [option.replace("_", "-") for option in known]
             raise UserError(f"{path}: unknown option {key!r}{did_you_mean(str(key).replace('_', '-'), spelled)}")
-        found[name] = _checked(path, str(key), value, known[name])
+        if value is not None:  # `seeds:` with nothing behind it is not given
+            found[name] = _checked(path, str(key), value, known[name])
     return found
 
 
@@ -261,7 +263,27 @@ def _checked(path: Path, key: str, value: Any, action: argparse.Action) -> Any:
         raise UserError(
             f"{path}: {key}={value!r} is no valid choice{did_you_mean(str(value), map(str, action.choices))}"
         )
-    return value
+    if isinstance(value, list) and str(action.metavar).endswith(LIST):
+        return [_text(path, key, item) for item in value]
+    return _text(path, key, value)
+
+
+def _text(path: Path, key: str, value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise UserError(f"{path}: {key}={value!r} is a {type(value).__name__}; it must be text")
+    return str(value)
+
+
+def _models(given: Sequence[str]) -> dict[str, Stage]:
+    chosen: dict[str, Stage] = {}
+    for text in given:
+        name, stage = models.resolve(text)
+        if name in chosen:
+            raise UserError(f"--models: {text!r} is called {name!r}, as another one is; name it with NAME={text}")
+        if stage in chosen.values():  # its rows would be the other one's
+            raise UserError(f"--models: {text!r} is the same model as another one; give each once")
+        chosen[name] = stage
+    return chosen
 
 
 def _as_list(value: Any) -> list[Any]:
@@ -269,7 +291,7 @@ def _as_list(value: Any) -> list[Any]:
 
 
 def _seed(text: str) -> int:
-    if not text.isdigit():
+    if not text.isdecimal():
         raise UserError(f"--seeds: {text!r} is no whole number of at least 0; give a list such as 0,1,2")
     return int(text)
 
