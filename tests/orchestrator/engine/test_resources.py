@@ -1,0 +1,120 @@
+"""How a cluster is divided among stages."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.engine.resources import PACKINGS, Capacity, Cluster, Request, Shares, estimate_memory, packed_fraction
+from trainables.errors import UserError
+from trainables.stages import FineTune, MaskedLanguageModel, Pretrained, RandomInit
+
+GIB = 1 << 30
+H200 = Cluster(cpus=16, gpus=1, gpu_memory=139 * GIB)
+SMALL = RandomInit("mini:general", hidden_size=16, layers=1, heads=2)
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Pretrained:
+    """A folder with BERT-base's configuration; its size is known without its weights."""
+    (tmp_path / "config.json").write_text(json.dumps({"hidden_size": 768, "num_hidden_layers": 12}))
+    return Pretrained(str(tmp_path))
+
+
+@pytest.mark.parametrize("packing", PACKINGS)
+def test_as_many_trials_as_planned_fit_on_a_card(packing: int) -> None:
+    fraction = packed_fraction(int(80 * GIB / packing), 80 * GIB)
+    counted = round(fraction * 10_000)  # Ray counts in ten-thousandths
+    assert counted == fraction * 10_000
+    assert 10_000 // counted == packing
+
+
+@given(st.integers(1, 200 * GIB), st.integers(1, 200 * GIB))
+def test_a_share_holds_what_it_is_for_and_more_memory_never_means_a_smaller_one(memory: int, more: int) -> None:
+    card = 80 * GIB
+    fraction = packed_fraction(memory, card)
+    assert 0 < fraction <= 1
+    assert fraction == 1 or memory <= card * fraction * 1.001
+    assert packed_fraction(memory + more, card) >= fraction
+
+
+def test_without_a_gpu_none_is_asked_for() -> None:
+    shares = Shares(gpu_fraction=0.5)
+    assert shares.gpu(SMALL, Cluster(cpus=4)) == 0.0
+    assert shares.request(SMALL, Cluster(cpus=4)) == Request(1, 0.0)
+    assert shares.slots([SMALL], Cluster(cpus=4)) == 4
+
+
+def test_a_share_grows_when_memory_ran_out_but_not_past_the_card() -> None:
+    assert [Shares(gpu_fraction=0.3).gpu(SMALL, H200, factor) for factor in (1, 2, 4)] == [0.3, 0.6, 1.0]
+    estimated = Shares().gpu(SMALL, H200)
+    assert [Shares().gpu(SMALL, H200, factor) for factor in (1, 2, 16)] == [estimated, 2 * estimated, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("shares", "cluster", "slots"),
+    [
+        (Shares(), Cluster(2), 2),
+        (Shares(threads=2), Cluster(5), 2),
+        (Shares(max_concurrent=3), Cluster(8), 3),
+        (Shares(max_concurrent=30), Cluster(8), 8),
+        (Shares(gpu_fraction=0.25), Cluster(16, 2, 80 * GIB), 8),
+        (Shares(gpu_fraction=0.3), Cluster(16, 2, 80 * GIB), 6),
+        (Shares(gpu_fraction=1.0), Cluster(16, 2, 80 * GIB), 2),
+        (Shares(gpu_fraction=0.1), Cluster(4, 2, 80 * GIB), 4),
+        (Shares(threads=8), Cluster(4), 1),
+    ],
+)
+def test_slots(shares: Shares, cluster: Cluster, slots: int) -> None:
+    assert shares.slots([SMALL], cluster) == slots
+
+
+def test_the_estimate_follows_the_shape(base: Pretrained) -> None:
+    task = FineTune("gad", base, "mini", batch_size=32, max_length=128)
+    known = estimate_memory(task)
+    assert 109e6 * 16 < known < 10 * GIB, "BERT-base: at least its weights, gradients and moments"
+    assert estimate_memory(FineTune("gad", base, "mini", batch_size=64, max_length=128)) > known
+    assert estimate_memory(FineTune("gad", base, "mini", batch_size=32, max_length=256)) > known
+    assert estimate_memory(FineTune("gad", task, "mini", batch_size=32, max_length=128)) == known
+    assert estimate_memory(FineTune("gad", SMALL, "mini")) < known
+    assert estimate_memory(MaskedLanguageModel("mini:general", base, batch_size=32, max_length=128)) > known
+
+
+def test_an_unreadable_configuration_counts_as_a_base_model(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{")
+    unknown = FineTune("gad", Pretrained(str(tmp_path)), "mini")
+    assert 109e6 * 16 < estimate_memory(unknown) < 10 * GIB
+
+
+# --- handing out ---------------------------------------------------------------------------------------------
+
+
+def test_only_what_fits_is_handed_out() -> None:
+    capacity = Capacity(Shares(), lambda: Cluster(cpus=4, gpus=1, gpu_memory=80 * GIB))
+    third = Request(1, 0.3333)
+    assert capacity.room([third] * 2, third)
+    assert not capacity.room([third] * 3, third)
+    assert not capacity.room([Request(4)], Request(1))
+    assert capacity.room([], Request(99, 9.0)), "Ray says what never fits"
+
+
+def test_no_more_than_asked_for_is_handed_out() -> None:
+    capacity = Capacity(Shares(max_concurrent=2), lambda: Cluster(cpus=16))
+    assert capacity.room([Request(1)], Request(1))
+    assert not capacity.room([Request(1)] * 2, Request(1))
+
+
+def test_a_cluster_that_grows_is_given_a_few_more() -> None:
+    capacity = Capacity(Shares(), lambda: Cluster(cpus=4, elastic=True))
+    assert capacity.room([Request(1)] * 5, Request(1))
+    assert not capacity.room([Request(1)] * 9, Request(1))
+
+
+def test_more_threads_than_cores_are_refused_unless_machines_may_come() -> None:
+    with pytest.raises(UserError, match=r"--threads=8 is more than the 2 CPU cores there are.* give at most 2"):
+        Capacity(Shares(threads=8), lambda: Cluster(cpus=2))
+    Capacity(Shares(threads=8), lambda: Cluster(cpus=2, elastic=True))
