@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from trainables import device
+from trainables import machine
 from trainables.context import Context, Progress, Result, Run
 from trainables.data import pretrained
 from trainables.errors import StageError
@@ -137,7 +137,7 @@ class Execution:
                 f"(planned {job.fingerprints}, found {self.stage.fingerprints()}); start the command again"
             )
         run = _implementation(self.stage)
-        device.claim(job.gpu_fraction, job.threads)
+        machine.claim(job.gpu_fraction, job.threads)
         self._context = _Context(job, self.stage, store)
         self._run: Run = run(self.stage, self._context)
 
@@ -203,12 +203,12 @@ class Execution:
                 "cost": {
                     "seconds": round(seconds, 3),
                     "gpu_seconds": round(seconds * self.job.gpu_fraction, 3),
-                    "peak_memory_bytes": device.peak_memory(self._context.device),
+                    "peak_memory_bytes": machine.peak_memory(self._context.device),
                 },
                 "fingerprints": self.job.fingerprints,
                 "provenance": {
                     "host": platform.node(),
-                    "device": device.name(self._context.device),
+                    "device": machine.name(self._context.device),
                     "threads": self.job.threads,
                     "started_at": self._started,
                     "finished_at": _now(),

@@ -14,7 +14,7 @@ from typing import Any
 
 from ray.tune import PlacementGroupFactory, Trainable
 
-from trainables import device
+from trainables import machine
 from trainables.errors import CorruptEntry, OutOfDeviceMemory, StageError, UserError
 from trainables.execution import Execution, Job, Store
 
@@ -61,7 +61,7 @@ class StageTrainable(Trainable):
             return self._failed(error)
         if progress is None:
             result, self._execution = self._execution.result, None
-            device.release()
+            machine.release()
             # As text: Tune would flatten a dictionary of every epoch's metrics into columns, several times.
             return {"done": True, "outcome": "finished", "stage_result": json.dumps(result)}
         return {"stage_step": progress.step, "stage_total": progress.total, "phase": progress.phase, **progress.metrics}
@@ -83,7 +83,7 @@ class StageTrainable(Trainable):
         if self._execution is not None:
             self._execution.abandon()
             self._execution = None
-        device.release()
+        machine.release()
         text = "".join(traceback.format_exception(error))
         if isinstance(error, CorruptEntry):
             return {"done": True, "outcome": "corrupt", "corrupt_key": error.key, "error": str(error)}

@@ -147,7 +147,10 @@ class Display(Listener):
             running.step, running.total = report.get("stage_step", 0), report.get("stage_total", 0)
             running.phase = report.get("phase", "")
         if self._live is None and time.monotonic() - self._last_line > QUIET_SECONDS:
-            parts = (f"{self._schedule.nodes[key].stage.label()} {_share(one)}" for key, one in self._running.items())
+            parts = (
+                f"{self._schedule.nodes[key].stage.label()} {one.phase} {_share(one)}"
+                for key, one in self._running.items()
+            )
             self._line("running: " + ", ".join(parts))
 
     def finished(self, node: Node) -> None:

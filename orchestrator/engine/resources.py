@@ -1,7 +1,7 @@
 """How much of the cluster a stage gets: CPU threads, and on machines with GPUs a fraction of one.
 
 The fraction comes from an estimate of the stage's memory, so that as many trials as fit share a card; the process
-is capped to it (:mod:`trainables.device`), and a stage that runs out of memory is tried again with twice as much.
+is capped to it (:mod:`trainables.machine`), and a stage that runs out of memory is tried again with twice as much.
 """
 
 from __future__ import annotations

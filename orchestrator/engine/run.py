@@ -154,7 +154,7 @@ def _cluster(elastic: bool, memory: int = 0) -> Cluster:
     resources = ray.cluster_resources()
     gpus = float(resources.get("GPU", 0.0))
     if gpus and not memory:
-        from trainables.device import total_memory
+        from trainables.machine import total_memory
 
         memory = ray.get(ray.remote(num_cpus=0, num_gpus=0.01)(total_memory).remote())
     return Cluster(float(resources.get("CPU", 1.0)), gpus, memory, elastic)
