@@ -1,4 +1,29 @@
-"""The miniature benchmark: every task of the real one, generated from a seed, with a planted transfer structure."""
+"""The miniature benchmark: every task of the real one, generated from a seed, with a planted transfer structure.
+
+The language (:mod:`~trainables.data.miniature.words`) has a few hundred invented domain words in latent classes:
+diseases and conditions that only sound like diseases, verbs of raising and of blocking, and so on. A word's form does
+not tell its class. Every label of every task follows from the classes of the domain words in the text, and from
+nothing else (:mod:`~trainables.data.miniature.recipes` lists which).
+
+The planted structure:
+
+* A task's training split uses only a window of each class's words; dev and test use all of them. So a baseline must
+  guess about the words outside of its window, and can do better only if it learned about them before.
+* Tasks share classes or have none in common. Disease recognition twice (``bc5disease``, ``ncbi_disease``), gene
+  recognition twice (``bc2gm``, ``jnlpba``), chemicals in ``bc5chem`` and as interventions in ``ebm_pico``, and the
+  verbs in the relation tasks ``chemprot`` and ``ddi`` and in the answers of ``pubmedqa`` and ``bioasq``; ``gad`` and
+  ``hoc`` share nothing with any task. The windows of tasks that share overlap, because what an intermediate task
+  taught is of use only if the target's head can learn, on words that both know, which label it stands for.
+* :data:`PLANTED` are the pairs that share classes, from an intermediate at least as large as the target;
+  :data:`UNRELATED` are those that share none. The few others share classes, but the intermediate is too small to teach.
+
+As in the STILT paper, the small question-answering tasks gain from relation tasks, entity recognition gains
+from the same kind of entity, and entity recognition does nothing for relations.
+
+Two corpora (:mod:`~trainables.data.miniature.text`) pretrain two models. The domain corpus tells the classes of about
+half of the words, by the company that they keep, so the domain model's baselines are better. The general corpus has
+no domain word; its model spells them in syllables, and has to learn everything about them from the tasks.
+"""
 
 from __future__ import annotations
 

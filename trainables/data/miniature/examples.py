@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias, cast
 
 from trainables.data import tasks
@@ -22,33 +22,36 @@ _TOKEN_FRAMES = (
     "{adverb} {word} with {word} had a {adjective} {noun}",
 )
 _RELATION_FRAMES = (
-    "{first} {word} {second} in the {adjective} {noun}",
-    "in the {noun} {first} {adverb} {word} the {noun} of {second}",
-    "the {noun} {verb} that {first} {word} {second}",
-    "{first} was {word} with {second} in a {adjective} {noun}",
-    "{adverb} the {adjective} {first} {word} {second}",
+    "{first} {word} and {word} {second} in the {noun}",
+    "{first} {adverb} {word} or {word} the {noun} of {second}",
+    "the {noun} {word} as {first} {word} {second}",
+    "{first} was {word} and {second} was {word} {adverb}",
+    "the {adjective} {first} {word} {word} {second}",
 )
 _ASSOCIATION_FRAMES = (
-    "{first} had {word} with {second} in the {noun}",
-    "the {noun} {verb} {adjective} {word} of {first} and {second}",
-    "{adverb} the {word} of {first} in {second} was {adjective}",
-    "a {noun} {verb} {first} and {second} in {word}",
+    "{first} had {word} with {second} in {word}",
+    "the {noun} {verb} {word} and {word} of {first} and {second}",
+    "the {word} of {first} in {second} was {adjective} {word}",
+    "a {noun} of {first} and {second} in {word} or {word}",
 )
 _QUESTION_FRAMES = (
-    "is the {noun} {adjective} in the {noun} ?",
-    "does the {adjective} {noun} help the {noun} ?",
-    "is a {noun} of the {noun} {adjective} ?",
+    "is the {noun} {adjective} ?",
+    "does the {noun} help the {noun} ?",
+    "is a {noun} {adverb} {adjective} ?",
 )
 _PASSAGE_FRAMES = (
-    "the {noun} {adverb} {word} the {adjective} {noun}",
-    "in the {noun} the {noun} {word} the {noun}",
-    "the {adjective} {noun} {word} the {noun} in the {place}",
+    "the {noun} {word} and {word} the {noun}",
+    "in the {noun} {word} the {noun} {adverb} {word}",
+    "the {adjective} {noun} {word} and {noun} {word}",
 )
 _DOCUMENT_FRAMES = (
-    "the {noun} {verb} the {word} of the {noun}",
-    "{word} was {adjective} in the {noun}",
-    "a {adjective} {word} {verb} the {noun}",
+    "the {noun} {verb} the {word} of {word}",
+    "{word} was {word} in the {noun}",
+    "a {word} {word} {verb} the {noun}",
 )
+#: Share of entities among the domain words of a token task, and of domain words that follow an adjective.
+_ENTITY_RATE = 0.35
+_LONG_RATE = 0.3
 _MARKERS = {
     "chemprot": ("@CHEMICAL$", "@GENE$"),
     "ddi": ("@DRUG$", "@DRUG$"),
@@ -67,9 +70,7 @@ def generate(task: tasks.Task) -> Splits:
     source = random.Random(f"miniature {task.name} 1")
     lexicon = words.lexicon()
     everything = {name: lexicon[name] for name in sorted(recipe.classes)}
-    covered = {
-        name: tuple(source.sample(group, round(recipe.coverage * len(group)))) for name, group in everything.items()
-    }
+    covered = {name: recipe.covered(group) for name, group in everything.items()}
     draw = _drawer(task, recipe)
     seen: set[tuple[str, ...]] = set()
     splits = {
@@ -111,10 +112,11 @@ def _tokens(task: tasks.Task, recipe: Recipe) -> _Draw:
     index = {label: number for number, label in enumerate(task.labels)}
 
     def mention(first: bool, number: int, source: random.Random, lexicon: Lexicon) -> tuple[list[str], list[int]]:
-        kinds = entities if first or source.random() < 0.5 else foils
-        name = kinds[number % len(kinds)] if first else source.choice(kinds)
+        certain = first and number % 4 == 0
+        kinds = entities if certain or source.random() < _ENTITY_RATE else foils
+        name = kinds[number // 4 % len(kinds)] if certain else source.choice(kinds)
         tokens = [source.choice(lexicon[name])]
-        if source.random() < 0.3:
+        if source.random() < _LONG_RATE:
             tokens.insert(0, source.choice(words.GENERAL["adjective"]))
         label = of_class[name]
         inside = "I" if label == "B" else label
@@ -147,11 +149,11 @@ def _sentence(task: tasks.Task, recipe: Recipe) -> _Draw:
 
     def draw(identity: str, number: int, source: random.Random, lexicon: Lexicon) -> Example:
         label = order[number % len(order)]
-        word = source.choice(lexicon[source.choice(recipe.evidence[label])])
+        evidence = [word for name in recipe.evidence[label] for word in lexicon[name]]
         frame = source.choice(frames.get(task.name, _RELATION_FRAMES))
-        text = _filled(frame, source, {"{word}": word, "{first}": first, "{second}": second})
+        text = _filled(frame, source, evidence, {"{first}": first, "{second}": second})
         if task.pair:
-            return TextExample(identity, _filled(source.choice(_QUESTION_FRAMES), source, {}), index[label], text)
+            return TextExample(identity, _filled(source.choice(_QUESTION_FRAMES), source), index[label], text)
         return TextExample(identity, text, index[label])
 
     return draw
@@ -163,10 +165,10 @@ def _document(task: tasks.Task, recipe: Recipe) -> _Draw:
     def draw(identity: str, number: int, source: random.Random, lexicon: Lexicon) -> Example:
         always = number % (len(task.labels) + 1)
         chosen = {always, source.randrange(len(task.labels))} if always < len(task.labels) else set()
-        evidence = [source.choice(lexicon[recipe.evidence[task.labels[label]][0]]) for label in sorted(chosen)]
-        source.shuffle(evidence)
-        text = " . ".join(_filled(source.choice(_DOCUMENT_FRAMES), source, {"{word}": word}) for word in evidence)
-        text = text or _filled("the {noun} {verb} the {adjective} {noun} in the {place}", source, {})
+        themes = [lexicon[recipe.evidence[task.labels[label]][0]] for label in sorted(chosen)]
+        source.shuffle(themes)
+        text = " . ".join(_filled(source.choice(_DOCUMENT_FRAMES), source, theme) for theme in themes)
+        text = text or _filled("the {noun} {verb} the {adjective} {noun} in the {place}", source)
         return TextExample(identity, text, tuple(int(label in chosen) for label in range(len(task.labels))))
 
     return draw
@@ -176,5 +178,11 @@ def _general(part: str, source: random.Random) -> str:
     return source.choice(words.GENERAL[part[1:-1]]) if part.startswith("{") else part
 
 
-def _filled(frame: str, source: random.Random, given: dict[str, str]) -> str:
-    return " ".join(given[part] if part in given else _general(part, source) for part in frame.split())
+def _filled(frame: str, source: random.Random, evidence: Sequence[str] = (), given: Mapping[str, str] = {}) -> str:
+    parts = []
+    for part in frame.split():
+        if part == "{word}":
+            parts.append(source.choice(evidence))
+        else:
+            parts.append(given[part] if part in given else _general(part, source))
+    return " ".join(parts)

@@ -16,7 +16,8 @@ class Recipe:
         evidence: For each label the word classes that show it. Token tasks: the label (``B``, ``B-PAR``, ...)
             is that of the words themselves; ``O`` lists the foils.
         train: Training examples.
-        coverage: Share of each class's words that the training split uses; dev and test use all of them.
+        start: Where the training split's window on each class's words begins, as a share of the class.
+        coverage: Width of that window, which wraps around; dev and test use all words.
         settings: Fine-tuning hyperparameters.
         dev: Development examples.
         test: Test examples.
@@ -24,6 +25,7 @@ class Recipe:
 
     evidence: dict[str, tuple[str, ...]]
     train: int
+    start: float
     coverage: float
     settings: tasks.Settings
     dev: int = 100
@@ -34,29 +36,37 @@ class Recipe:
         """All word classes that the task's labels depend on."""
         return frozenset(name for group in self.evidence.values() for name in group)
 
+    def covered(self, group: tuple[str, ...]) -> tuple[str, ...]:
+        """The words of a class that the training split uses."""
+        first = round(self.start * len(group))
+        return (group + group)[first : first + round(self.coverage * len(group))]
+
 
 def _settings(epochs: int, batch_size: int = 32, learning_rate: float = 2e-3, max_length: int = 64) -> tasks.Settings:
     return tasks.Settings(batch_size, learning_rate, epochs, max_length, warmup_ratio=0.1)
 
 
-def _entities(entity: str, foil: str) -> Recipe:
-    return Recipe({"O": (foil,), "B": (entity,)}, train=600, coverage=0.6, settings=_settings(6))
+def _entities(entity: str, foil: str, start: float) -> Recipe:
+    return Recipe(
+        {"O": (foil,), "B": (entity,)}, train=600, start=start, coverage=0.65, settings=_settings(8, learning_rate=4e-3)
+    )
 
 
 _UP = ("raise", "activate")
 _DOWN = ("lower", "block")
 
 RECIPES: dict[str, Recipe] = {
-    "bc5chem": _entities("chemical", "material"),
-    "bc5disease": _entities("disease", "condition"),
-    "ncbi_disease": _entities("disease", "condition"),
-    "bc2gm": _entities("gene", "cell line"),
-    "jnlpba": _entities("gene", "cell line"),
+    "bc5chem": _entities("chemical", "material", 0.0),
+    "bc5disease": _entities("disease", "condition", 0.0),
+    "ncbi_disease": _entities("disease", "condition", 0.35),
+    "bc2gm": _entities("gene", "cell line", 0.0),
+    "jnlpba": _entities("gene", "cell line", 0.35),
     "ebm_pico": Recipe(
         {"O": ("material",), "B-PAR": ("participant",), "B-INT": ("chemical",), "B-OUT": ("outcome",)},
         train=600,
-        coverage=0.6,
-        settings=_settings(6),
+        start=0.35,
+        coverage=0.65,
+        settings=_settings(8, learning_rate=4e-3),
     ),
     "chemprot": Recipe(
         {
@@ -67,9 +77,10 @@ RECIPES: dict[str, Recipe] = {
             "CPR:6": ("block",),
             "CPR:9": ("convert",),
         },
-        train=900,
-        coverage=0.75,
-        settings=_settings(6),
+        train=700,
+        start=0.0,
+        coverage=0.65,
+        settings=_settings(5),
     ),
     "ddi": Recipe(
         {
@@ -79,19 +90,27 @@ RECIPES: dict[str, Recipe] = {
             "DDI-int": ("convert",),
             "DDI-mechanism": _DOWN,
         },
-        train=900,
-        coverage=0.75,
-        settings=_settings(6),
+        train=700,
+        start=0.35,
+        coverage=0.65,
+        settings=_settings(5),
     ),
-    "gad": Recipe({"0": ("unlinked",), "1": ("linked",)}, train=600, coverage=0.6, settings=_settings(6)),
+    "gad": Recipe({"0": ("unlinked",), "1": ("linked",)}, train=600, start=0.0, coverage=0.5, settings=_settings(6)),
     "pubmedqa": Recipe(
-        {"yes": _UP, "no": _DOWN, "maybe": ("convert",)}, train=240, coverage=0.5, settings=_settings(12, batch_size=16)
+        {"yes": _UP, "no": _DOWN, "maybe": ("convert",)},
+        train=240,
+        start=0.2,
+        coverage=0.4,
+        settings=_settings(8, batch_size=16),
     ),
-    "bioasq": Recipe({"yes": _UP, "no": _DOWN}, train=240, coverage=0.5, settings=_settings(12, batch_size=16)),
+    "bioasq": Recipe(
+        {"yes": _UP, "no": _DOWN}, train=240, start=0.4, coverage=0.4, settings=_settings(8, batch_size=16)
+    ),
     "hoc": Recipe(
         {label: (words.HALLMARKS[number],) for number, label in enumerate(tasks.TASKS["hoc"].labels)},
-        train=600,
-        coverage=0.7,
+        train=800,
+        start=0.0,
+        coverage=0.6,
         settings=_settings(8),
     ),
 }

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import functools
 import random
+from collections.abc import Sequence
 
 from trainables.data.miniature import words
 
 _GENERAL_SENTENCES = 4_000
-_DOMAIN_SENTENCES = 6_000
-#: Share of each class's words that the domain corpus mentions; the rest is left for tasks to teach.
-_DOMAIN_COVERAGE = 0.6
+_DOMAIN_TEXTS = 2_400
+#: Sentences of a domain text, which are all about one class.
+_LENGTH = 6
+#: Share of each class's words whose class the domain corpus tells; the others are only mentioned.
+_TOLD = 0.5
+#: One sentence in so many mentions a word whose class is not told.
+_PLAIN_EVERY = 6
 
 _GENERAL_FRAMES = (
     "the {noun} {verb} the {adjective} {noun} in the {place}",
     "{name} {verb} a {noun} of the {place}",
+    "the {noun} {verb} {number} {noun} in {name}",
     "in the {place} of {name} {name} {adverb} {verb} the {noun}",
     "is the {noun} {adjective} in the {noun} ?",
     "{name} , {name} and {name} {verb} the {adjective} {noun}",
@@ -23,31 +29,39 @@ _GENERAL_FRAMES = (
     "does {name} help the {noun} of {name} ?",
 )
 _DOMAIN_FRAMES = (
-    "the {cue} {word} was {adjective} in the {noun}",
-    "{word} and {word} were {adverb} {cue}",
-    "the {adjective} {noun} {verb} {cue} of {word}",
-    "in the {noun} {word} , {word} and {word} showed {cue}",
-    "{word} was a {adjective} {cue}",
+    "{word} is {cue}",
+    "the {cue} {word}",
+    "{cue} {word} and {word}",
+    "{word} and {word} are {cue}",
+    "the {noun} {verb} {cue} {word}",
+)
+_PLAIN_FRAMES = (
+    "the {noun} {word} {verb} a {noun}",
+    "a {adjective} {word} or {word} in the {place}",
+    "in the {noun} {word} was {adverb} {adjective}",
+    "{adverb} the {word} of a {noun} had {word} with {word}",
+    "does the {noun} help the {noun} ?",
+    "is a {noun} as {adjective} as the {noun} ?",
 )
 #: Words that stand beside the words of a class in the domain corpus and nowhere else, by class.
 _CUES: dict[str, tuple[str, ...]] = {
-    "chemical": ("drug", "dose", "compound"),
-    "material": ("device", "plastic", "metal"),
-    "disease": ("illness", "diagnosis", "syndrome"),
-    "condition": ("habit", "posture", "routine"),
-    "gene": ("locus", "allele", "exon"),
-    "cell line": ("culture", "clone", "dish"),
-    "raise": ("higher", "upward", "more"),
-    "lower": ("lesser", "downward", "fewer"),
-    "activate": ("opened", "awake", "agonist"),
-    "block": ("closed", "asleep", "antagonist"),
-    "convert": ("substrate", "product", "turnover"),
-    "mention": ("listed", "noted", "mentioned"),
-    "advise": ("caution", "warning", "advice"),
-    "linked": ("associated", "together", "cause"),
-    "unlinked": ("independent", "apart", "chance"),
-    "participant": ("people", "women", "children"),
-    "outcome": ("endpoint", "score", "survival"),
+    "chemical": ("drug", "dose"),
+    "material": ("device", "plastic"),
+    "disease": ("illness", "diagnosis"),
+    "condition": ("habit", "posture"),
+    "gene": ("locus", "allele"),
+    "cell line": ("culture", "clone"),
+    "raise": ("higher", "upward"),
+    "lower": ("lesser", "downward"),
+    "activate": ("opened", "awake"),
+    "block": ("closed", "asleep"),
+    "convert": ("substrate", "product"),
+    "mention": ("listed", "noted"),
+    "advise": ("caution", "warning"),
+    "linked": ("associated", "together"),
+    "unlinked": ("independent", "apart"),
+    "participant": ("people", "women"),
+    "outcome": ("endpoint", "score"),
     **{
         name: (cue,)
         for name, cue in zip(
@@ -69,21 +83,24 @@ def general() -> tuple[str, ...]:
 
 @functools.cache
 def domain() -> tuple[str, ...]:
-    """Sentences whose cue words tell the class of the domain words in them."""
+    """Sentences about domain words; for some of the words, cue words beside them tell their class."""
     source = random.Random("miniature domain text 1")
-    known = {
-        name: tuple(source.sample(group, round(_DOMAIN_COVERAGE * len(group))))
-        for name, group in words.lexicon().items()
-    }
+    told = {name: source.sample(group, round(_TOLD * len(group))) for name, group in words.lexicon().items()}
+    untold = [word for name, group in words.lexicon().items() for word in group if word not in told[name]]
     # A class is mentioned in proportion to its words, so that all words are about equally frequent.
-    by_word = [name for name, group in known.items() for _ in group]
-    sentences = []
-    for _ in range(_DOMAIN_SENTENCES):
-        name = source.choice(by_word)
-        sentences.append(_sentence(source.choice(_DOMAIN_FRAMES), source, known[name], _CUES[name]))
-    return tuple(sentences)
+    by_word = [name for name, group in told.items() for _ in group]
+    texts = []
+    for number in range(_DOMAIN_TEXTS):
+        if number % _PLAIN_EVERY == 0:
+            sentences = [_sentence(source.choice(_PLAIN_FRAMES), source, untold, ()) for _ in range(_LENGTH)]
+        else:
+            name = source.choice(by_word)
+            frames = source.choices(_DOMAIN_FRAMES, k=_LENGTH)
+            sentences = [_sentence(frame, source, told[name], _CUES[name]) for frame in frames]
+        texts.append(" . ".join(sentences))
+    return tuple(texts)
 
 
-def _sentence(frame: str, source: random.Random, mentions: tuple[str, ...], cues: tuple[str, ...]) -> str:
-    pools = {**words.GENERAL, "name": mentions, "word": mentions, "cue": cues}
+def _sentence(frame: str, source: random.Random, mentions: Sequence[str], cues: Sequence[str]) -> str:
+    pools: dict[str, Sequence[str]] = {**words.GENERAL, "name": mentions, "word": mentions, "cue": cues}
     return " ".join(source.choice(pools[part[1:-1]]) if part.startswith("{") else part for part in frame.split())

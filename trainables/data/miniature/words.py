@@ -41,7 +41,7 @@ _CODAS = ("", "", "l", "m", "n", "r", "x")
 
 _CHEMICAL = ("ine", "ol", "ide", "azole", "amab")
 _DISEASE = ("itis", "osis", "oma", "emia", "pathy")
-_GENE = ("k1", "f2", "p53", "r4", "b")
+_GENE = ("1", "2", "3", "4", "5")
 _VERB = ("ated", "ized", "ified")
 _NOUN = ("ance", "ency", "ship")
 
@@ -49,24 +49,24 @@ HALLMARKS = tuple(f"hallmark {number}" for number in range(len(tasks.TASKS["hoc"
 
 #: Word classes: how many words and which endings.
 _CLASSES: dict[str, tuple[int, tuple[str, ...]]] = {
-    "chemical": (60, _CHEMICAL),
-    "material": (60, _CHEMICAL),
-    "disease": (60, _DISEASE),
-    "condition": (60, _DISEASE),
-    "gene": (60, _GENE),
-    "cell line": (60, _GENE),
-    "raise": (16, _VERB),
-    "lower": (16, _VERB),
-    "activate": (16, _VERB),
-    "block": (16, _VERB),
-    "convert": (16, _VERB),
-    "mention": (16, _VERB),
-    "advise": (16, _VERB),
-    "linked": (40, _NOUN),
-    "unlinked": (40, _NOUN),
-    "participant": (40, ("ers", "ants")),
-    "outcome": (40, ("ness", "ity")),
-    **dict.fromkeys(HALLMARKS, (10, ("ion", "al", "ive"))),
+    "chemical": (40, _CHEMICAL),
+    "material": (40, _CHEMICAL),
+    "disease": (40, _DISEASE),
+    "condition": (40, _DISEASE),
+    "gene": (40, _GENE),
+    "cell line": (40, _GENE),
+    "raise": (12, _VERB),
+    "lower": (12, _VERB),
+    "activate": (12, _VERB),
+    "block": (12, _VERB),
+    "convert": (12, _VERB),
+    "mention": (12, _VERB),
+    "advise": (12, _VERB),
+    "linked": (30, _NOUN),
+    "unlinked": (30, _NOUN),
+    "participant": (24, ("ers", "ants")),
+    "outcome": (24, ("ness", "ity")),
+    **dict.fromkeys(HALLMARKS, (8, ("ion", "al", "ive"))),
 }
 
 
@@ -85,6 +85,7 @@ GENERAL: dict[str, tuple[str, ...]] = {
         "new old large small early late high low common rare first second clear major minor normal strong weak"
     ),
     "adverb": _listed("often also again still only later here there mostly always never partly"),
+    "number": _listed("11 12 23 24 31 35 42 45 53 54"),
     "place": _listed("city river house school market garden forest island street harbour village station"),
 }
 
