@@ -83,7 +83,7 @@ def resolve(text: str) -> tuple[str, Stage]:
 def _resolve(text: str) -> tuple[str, Stage]:
     if text in MODELS:
         return text, MODELS[text]()
-    if pretrained.is_folder(text):
+    if text and pretrained.is_folder(text):
         name = Path(text).expanduser().resolve().name
         if name in MODELS:
             raise UserError(f"model folder {text!r} has a built-in model's name; choose another one with NAME={text}")
