@@ -71,6 +71,8 @@ def _run(options: SweepOptions, recipes: Sequence[Recipe], schedule: Schedule, s
     completed = True
     if not schedule.done:
         with engine.connected() as cluster:
+            if cluster.elastic and store.storage.local:
+                console.print(f"note: {store.root} must be a folder that every node of the cluster shares")
             slots = options.shares.slots([node.stage for node in schedule.to_run()], cluster)
             with Display(schedule, _cells(recipes), known, slots, console) as display:
                 listeners = Listeners([keeper, display])

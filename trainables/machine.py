@@ -7,6 +7,8 @@ import resource
 import sys
 from typing import Any
 
+CUDA_CONTEXT = 600 << 20  # bytes that a process takes of a card before its first tensor
+
 
 def _torch() -> Any | None:
     """torch, if the stage's implementation has imported it; stages without it should not pay for it."""
@@ -28,7 +30,10 @@ def claim(gpu_fraction: float, threads: int) -> None:
         return
     torch.set_num_threads(threads)
     if gpu_fraction and torch.cuda.is_available():
-        torch.cuda.set_per_process_memory_fraction(min(1.0, gpu_fraction))
+        total = torch.cuda.get_device_properties(0).total_memory
+        # PyTorch counts its tensors only; the process's CUDA context comes out of its share too.
+        cap = gpu_fraction - CUDA_CONTEXT / total if gpu_fraction < 1 else 1.0
+        torch.cuda.set_per_process_memory_fraction(max(0.01, cap))
         torch.cuda.reset_peak_memory_stats()
 
 

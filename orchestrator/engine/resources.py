@@ -17,11 +17,11 @@ from typing import Any
 from trainables.data import pretrained
 from trainables.errors import UserError
 from trainables.expression import Stage
+from trainables.machine import CUDA_CONTEXT
 from trainables.stages import Pretrained, RandomInit
 
 #: Trials per GPU that Ray can tell apart and that still gain speed; equal fractions let workers be reused.
 PACKINGS = (8, 6, 4, 3, 2, 1)
-CUDA_CONTEXT = 600 << 20  # bytes that a process takes of a card before its first tensor
 #: Bytes per parameter of mixed-precision AdamW training: float32 weights, gradients and two moments.
 BYTES_PER_PARAMETER = 16
 #: Bytes per token, layer and unit of width kept for the backward pass with fused attention (Korthikanti et al.

@@ -194,7 +194,8 @@ DRIVER = """
 """
 
 
-def test_ctrl_c_saves_the_state_of_running_stages_and_they_go_on_from_it(cluster: Cluster, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_the_state_of_running_stages(cluster: Cluster, tmp_path: Path, number: signal.Signals) -> None:
     store = Store(str(tmp_path / "store"))
     driver = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(DRIVER), str(tmp_path / "store")],
@@ -207,7 +208,7 @@ def test_ctrl_c_saves_the_state_of_running_stages_and_they_go_on_from_it(cluster
     assert driver.stdout.readline().startswith("started")
     assert driver.stdout.readline().startswith("started")
     time.sleep(8)
-    driver.send_signal(signal.SIGINT)
+    driver.send_signal(number)
     rest = driver.stdout.read()
     assert driver.wait(timeout=60) == 0
     assert rest.split() == ["stopping", "interrupted"]
