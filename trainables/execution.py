@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from trainables import machine
-from trainables.context import Context, Progress, Result, Run
+from trainables.context import MODEL, Context, Progress, Result, Run
 from trainables.data import pretrained
 from trainables.errors import StageError
 from trainables.expression import Stage, from_json
@@ -192,6 +192,8 @@ class Execution:
 
     def _finish(self, found: Result) -> None:
         seconds = self._context.seconds_before + time.perf_counter() - self._clock
+        if not self.job.keep_model:
+            shutil.rmtree(self._context.folder / MODEL, ignore_errors=True)
         self.result = self.store.publish(
             self.job.key,
             self._context.folder,
