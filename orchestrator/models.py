@@ -87,7 +87,7 @@ def _resolve(text: str) -> tuple[str, Stage]:
         name = Path(text).expanduser().resolve().name
         if name in MODELS:
             raise UserError(f"model folder {text!r} has a built-in model's name; choose another one with NAME={text}")
-        return name, Pretrained(text)
+        return name, Pretrained(str(Path(text).expanduser().resolve()))  # workers have a current folder of their own
     repository, _, revision = text.partition("@")
     if _HUB_ID.fullmatch(repository):
         return repository.split("/")[1], Pretrained(repository, revision or None)

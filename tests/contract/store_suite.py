@@ -406,7 +406,7 @@ class StoreSuite:
             assert not caplog.records, "nothing that is visible is torn"
             unfinished = set(store.storage.names("stages")) - set(found)
             for key in unfinished:
-                assert publish(store, key) == store.result(key)
+                assert publish(store, key, size=400_000) == store.result(key)
 
 
 def publish_forever(location: str, attempt: int) -> None:
