@@ -164,6 +164,7 @@ def test_pairs_are_over_the_papers_tasks_and_in_one_group() -> None:
         assert set(pair) <= set(tasks.STILT_TASKS)
     assert {("chemprot", "pubmedqa"), ("ddi", "bioasq"), ("bc5disease", "ncbi_disease")} <= set(miniature.PLANTED)
     assert {("bc2gm", "chemprot"), ("gad", "jnlpba")} <= set(miniature.UNRELATED)
+    assert ("bc5chem", "bc2gm") not in {*miniature.PLANTED, *miniature.UNRELATED}
 
 
 def test_only_the_domain_corpus_has_domain_words() -> None:

@@ -14,14 +14,15 @@ The planted structure:
   verbs in the relation tasks ``chemprot`` and ``ddi`` and in the answers of ``pubmedqa`` and ``bioasq``; ``gad`` and
   ``hoc`` share nothing with any task. The windows of tasks that share overlap, because what an intermediate task
   taught is of use only if the target's head can learn, on words that both know, which label it stands for.
-* :data:`PLANTED` are the pairs that share classes, from an intermediate at least as large as the target;
-  :data:`UNRELATED` are those that share none. The few others share classes, but the intermediate is too small to teach.
+* :data:`PLANTED` are the pairs that share classes, from an intermediate at least as large as the target.
+  :data:`UNRELATED` are those that share neither classes nor the kind of answer. The others lie between: they share
+  the kind (two entity types, say), or classes that the intermediate is too small to teach.
 
 As in the STILT paper, the small question-answering tasks gain from relation tasks, entity recognition gains
 from the same kind of entity, and entity recognition does nothing for relations.
 
 Two corpora (:mod:`~trainables.data.miniature.text`) pretrain two models. The domain corpus tells the classes of about
-half of the words, by the company that they keep, so the domain model's baselines are better. The general corpus has
+a third of the words, by the company that they keep, so the domain model's baselines are better. The general corpus has
 no domain word; its model spells them in syllables, and has to learn everything about them from the tasks.
 """
 

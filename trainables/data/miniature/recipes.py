@@ -80,7 +80,7 @@ RECIPES: dict[str, Recipe] = {
         train=700,
         start=0.0,
         coverage=0.65,
-        settings=_settings(5),
+        settings=_settings(7),
     ),
     "ddi": Recipe(
         {
@@ -93,7 +93,7 @@ RECIPES: dict[str, Recipe] = {
         train=700,
         start=0.35,
         coverage=0.65,
-        settings=_settings(5),
+        settings=_settings(7),
     ),
     "gad": Recipe({"0": ("unlinked",), "1": ("linked",)}, train=600, start=0.0, coverage=0.5, settings=_settings(6)),
     "pubmedqa": Recipe(
@@ -115,23 +115,27 @@ RECIPES: dict[str, Recipe] = {
     ),
 }
 
-_TWO_QUESTIONS = ("pubmedqa", "bioasq")
-
 
 def shared(intermediate: str, target: str) -> frozenset[str]:
     """The word classes that two tasks have in common."""
     return RECIPES[intermediate].classes & RECIPES[target].classes
 
 
+def alike(intermediate: str, target: str) -> bool:
+    """Whether two tasks ask for the same kind of answer: labels of words, relations, or answers to questions."""
+    first, second = tasks.TASKS[intermediate], tasks.TASKS[target]
+    return first.kind == second.kind or (first.on_tokens and second.on_tokens)
+
+
 def _pairs() -> list[tuple[str, str]]:
     return [(first, second) for first in tasks.STILT_TASKS for second in tasks.STILT_TASKS if first != second]
 
 
-def _too_small(intermediate: str, target: str) -> bool:
-    return RECIPES[intermediate].train < RECIPES[target].train
+def _large_enough(intermediate: str, target: str) -> bool:
+    return RECIPES[intermediate].train >= RECIPES[target].train
 
 
 #: (intermediate, target) pairs that share word classes, from an intermediate at least as large as the target.
-PLANTED: tuple[tuple[str, str], ...] = tuple(pair for pair in _pairs() if shared(*pair) and not _too_small(*pair))
-#: (intermediate, target) pairs that have no word class in common.
-UNRELATED: tuple[tuple[str, str], ...] = tuple(pair for pair in _pairs() if not shared(*pair))
+PLANTED: tuple[tuple[str, str], ...] = tuple(pair for pair in _pairs() if shared(*pair) and _large_enough(*pair))
+#: (intermediate, target) pairs that have nothing in common: no word class, and another kind of answer.
+UNRELATED: tuple[tuple[str, str], ...] = tuple(pair for pair in _pairs() if not shared(*pair) and not alike(*pair))

@@ -13,7 +13,7 @@ _DOMAIN_TEXTS = 2_400
 #: Sentences of a domain text, which are all about one class.
 _LENGTH = 6
 #: Share of each class's words whose class the domain corpus tells; the others are only mentioned.
-_TOLD = 0.5
+_TOLD = 0.35
 #: One sentence in so many mentions a word whose class is not told.
 _PLAIN_EVERY = 6
 
