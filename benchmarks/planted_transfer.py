@@ -1,6 +1,6 @@
 """Whether a grid over the miniature benchmark found the transfer that was planted in it.
 
-    python -m orchestrator.stilt_grid --preset mini --models mini_general mini_domain --seeds 0 1 2
+    python -m orchestrator.stilt_grid --preset mini --seeds 0,1,2
     python -m benchmarks.planted_transfer [--storage runs]
 
 Prints, for each model, the mean gain of planted, unrelated and other pairs, and the models' baselines. Exits with 1

@@ -61,10 +61,10 @@ class Bookkeeper(Listener):
             for key, recipe in self._recipes.items()
             if recipe.row_key(self._sweep) not in written and self._schedule.nodes[key].result is not None
         ]
-        for recipe in missing:
-            rows.write(self._store.filesystem, self._store.root, self._row(recipe))
         self._unwritten.clear()
-        return len(missing)
+        for recipe in missing:
+            self._write(recipe.stage.key, self._row(recipe))
+        return len(missing) - len(self._unwritten)
 
     @property
     def unwritten(self) -> bool:

@@ -56,6 +56,7 @@ def run(options: SweepOptions, recipes: Sequence[Recipe]) -> int:
         return 0
     _check_data(recipes)
     store.storage.check_writable()
+    store.tidy()
     store.write_sweep(options.sweep, [recipe.to_json() for recipe in recipes])
     return _run(options, recipes, schedule, store, console)
 
@@ -93,6 +94,9 @@ def _run(options: SweepOptions, recipes: Sequence[Recipe], schedule: Schedule, s
         console.print(f"interrupted with {schedule.unfinished} stages to go; to go on, run the same command again")
         return INTERRUPTED
     _report(options, store, console)
+    if keeper.unwritten:
+        console.print("some rows could not be written (see above); their results are safe: run the command again")
+        return 1
     return _failures(schedule, console)
 
 

@@ -21,12 +21,14 @@ A worker is handed a ``Store`` and knows it only as the protocol :class:`trainab
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
 import os
 import shutil
 import tempfile
+import time
 import uuid
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
 __all__ = ["Store", "default_location"]
 
 FORMAT = 1
+ABANDONED = 86_400.0  # seconds
 _DIGEST = hashlib.sha256().digest_size
 _log = logging.getLogger(__name__)
 
@@ -188,6 +191,17 @@ class Store:
         self.storage.delete(self._weights_json(key))  # first: from here on they count as dropped
         for folder in seals.model_folders(manifest):
             self.storage.delete(f"stages/{key}/{folder}")
+
+    def tidy(self) -> None:
+        """Deletes working folders that killed workers left: of finished stages, and a day old at least."""
+        if not self.storage.local:
+            return  # there a working folder is a temporary one of the worker's machine
+        for name in self.storage.names("tmp"):
+            folder = Path(self.storage.path(f"tmp/{name}"))
+            with contextlib.suppress(OSError):
+                old = time.time() - folder.stat().st_mtime > ABANDONED
+                if old and self.result(name.partition("-")[0]) is not None:
+                    self.storage.delete(f"tmp/{name}")
 
     # --- stages under way and failed ones --------------------------------------------------------------------
 

@@ -108,3 +108,14 @@ def test_weights_that_are_dropped_while_others_look_are_whole_or_gone(tmp_path: 
     assert "model.safetensors" not in files(store, KEY)
     assert store.storage.names("tmp") == []
     assert store.storage.names("set_aside") == []
+
+
+def test_tidy_deletes_old_working_folders_of_finished_stages_only(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    store.publish("a" * 32, store.working_folder("a" * 32), {}, {})
+    left = {(key, age): store.working_folder(key * 32) for key in "ab" for age in ("old", "new")}
+    for (_, age), folder in left.items():
+        if age == "old":
+            os.utime(folder, (0, 0))
+    store.tidy()
+    assert [where for where, folder in left.items() if not folder.exists()] == [("a", "old")]
