@@ -102,7 +102,9 @@ def parser(command: str, description: str, examples: str) -> argparse.ArgumentPa
         "--preset", choices=sorted(PRESETS), default="paper", help="defaults for all that follows (paper)"
     )
     what.add_argument("--config", metavar="FILE", help="YAML file of options; the command line goes before it")
-    what.add_argument("--models", metavar="M,...", help="names, hub ids, folders, or NAME=FOLDER; see below")
+    what.add_argument(
+        "--models", metavar="M,...", help="bert_base, pubmedbert, mini_general, mini_domain, hub ids, or NAME=FOLDER"
+    )
     what.add_argument("--tasks", metavar="T,...", help="target tasks (the paper's 11)")
     what.add_argument("--seeds", metavar="N,...", help="seeds, such as 0,1,2")
     what.add_argument(
