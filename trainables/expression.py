@@ -114,7 +114,10 @@ class Stage:
 
     def to_json(self) -> dict[str, Any]:
         """The whole nested expression, readable, for ``stage.json``; see :func:`from_json`."""
-        fields = {field.name: _encode(getattr(self, field.name), Stage.to_json) for field in dataclasses.fields(self)}
+        fields = {
+            field.name: _encode(getattr(self, field.name), lambda stage: stage.to_json())
+            for field in dataclasses.fields(self)
+        }
         return {"stage": self.type_name(), **fields}
 
     def walk(self) -> Iterator[Stage]:

@@ -10,7 +10,7 @@ Hyperparameters of ``FineTune`` that are left out are the task's published ones.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from trainables.data import corpora, pretrained, sources, tasks
 from trainables.errors import UserError
@@ -55,6 +55,16 @@ class Pretrained(Stage):
     def fingerprints(self) -> dict[str, str]:
         """Content hash of a local folder's files, or the hub commit."""
         return {"weights": pretrained.fingerprint(self.name, self.revision)}
+
+    def to_json(self) -> dict[str, Any]:
+        """As every stage, with the hub revision as the commit that the key was made of.
+
+        So a worker loads the very weights that the driver planned with, even if the branch moves meanwhile.
+        """
+        form = super().to_json()
+        if not pretrained.is_folder(self.name):
+            form["revision"] = pretrained.commit(self.name, self.revision)
+        return form
 
     def label(self) -> str:
         """The model's name."""
