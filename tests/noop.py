@@ -23,6 +23,7 @@ class Sleep(Stage):
     seconds: float = 0.0
     how: str = "well"
     marker: str = ""
+    step: float = 0.05
 
     implementation: ClassVar[str] = "tests.noop:run"
 
@@ -47,10 +48,10 @@ def run(stage: Sleep, context: Context) -> Run:
     if stage.how == "broken pipe once" and tries == 1:
         raise ConnectionResetError("storage went away")
     saved = context.load_checkpoint() or {"done": 0}
-    steps = max(1, int(stage.seconds / 0.05))
+    steps = max(1, int(stage.seconds / stage.step))
     for step in range(saved["done"], steps):
         if stage.seconds:
-            time.sleep(0.05)
+            time.sleep(stage.step)
         if context.checkpoint_due():
             context.save_checkpoint({"done": step + 1})
         yield Progress(step + 1, steps)

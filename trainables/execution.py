@@ -26,7 +26,7 @@ from trainables.expression import Stage, from_json
 from trainables.stages import Pretrained
 
 CHECKPOINT_INTERVAL = 300.0  # seconds
-INTERRUPT_PATIENCE = 10.0  # seconds
+INTERRUPT_PATIENCE = 600.0  # seconds; the user has Ctrl-C to cut it short
 
 _log = logging.getLogger(__name__)
 
@@ -66,6 +66,10 @@ class Store(Protocol):
         """Deletes the checkpoint."""
         ...
 
+    def stop_requested(self, run: str) -> bool:
+        """Whether the driver of a run wants its workers to stop."""
+        ...
+
 
 @dataclasses.dataclass(frozen=True)
 class Job:
@@ -80,6 +84,7 @@ class Job:
         threads: CPU threads.
         gpu_fraction: Share of a GPU; 0 runs on the CPU.
         checkpoint_interval: Seconds between checkpoints.
+        run: The driver's run; it may ask its workers to stop.
     """
 
     key: str
@@ -90,6 +95,7 @@ class Job:
     threads: int = 1
     gpu_fraction: float = 0.0
     checkpoint_interval: float = CHECKPOINT_INTERVAL
+    run: str = ""
 
     @classmethod
     def of(cls, stage: Stage, **settings: Any) -> Job:
@@ -165,11 +171,11 @@ class Execution:
                 return dataclasses.replace(progress, metrics=metrics)
 
     def interrupt(self, patience: float = INTERRUPT_PATIENCE) -> None:
-        """Saves a checkpoint at the next training step and stops; a finished stage is left alone.
+        """Saves a checkpoint at the next step and stops; a finished stage is left alone.
 
         Args:
-            patience: Seconds to wait for that step (an evaluation may be under way); after them the stage stops
-                all the same and goes on later from the checkpoint before.
+            patience: Seconds to wait for that step at most; after them the stage stops all the same and goes on
+                later from the checkpoint before.
         """
         if self.result is not None:
             return

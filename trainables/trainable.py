@@ -54,6 +54,12 @@ class StageTrainable(Trainable):
     def step(self) -> dict[str, Any]:
         """Advances the stage for a second and reports; the last report has ``done`` and ``outcome``."""
         try:
+            if self._store.stop_requested(self._job.run):
+                stopped = self._execution
+                self.cleanup()
+                if stopped is None or stopped.result is None:
+                    return {"done": True, "outcome": "interrupted"}
+                return self._finished(stopped.result)  # it came to its end on the way
             if self._execution is None:
                 self._execution = Execution(self._job, self._store)
             progress = self._execution.advance(REPORT_INTERVAL)
@@ -61,9 +67,7 @@ class StageTrainable(Trainable):
             return self._failed(error)
         if progress is None:
             result, self._execution = self._execution.result, None
-            machine.release()
-            # As text: Tune would flatten a dictionary of every epoch's metrics into columns, several times.
-            return {"done": True, "outcome": "finished", "stage_result": json.dumps(result)}
+            return self._finished(result)
         return {"stage_step": progress.step, "stage_total": progress.total, "phase": progress.phase, **progress.metrics}
 
     def cleanup(self) -> None:
@@ -78,6 +82,11 @@ class StageTrainable(Trainable):
     def _begin(self, config: dict[str, Any]) -> None:
         self.cleanup()  # where Tune stopped the trial before its end
         self._job = Job.from_text(config["job"])
+
+    def _finished(self, result: dict[str, Any] | None) -> dict[str, Any]:
+        machine.release()
+        # As text: Tune would flatten a dictionary of every epoch's metrics into columns, several times.
+        return {"done": True, "outcome": "finished", "stage_result": json.dumps(result)}
 
     def _failed(self, error: Exception) -> dict[str, Any]:
         if self._execution is not None:

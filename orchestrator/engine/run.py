@@ -8,6 +8,7 @@ import logging
 import os
 import shutil
 import tempfile
+import uuid
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,6 @@ _TUNE_ENVIRONMENT = {
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     "TUNE_MAX_PENDING_TRIALS_PG": "1000000",  # the searcher hands out no more than fits
-    "TUNE_FORCE_TRIAL_CLEANUP_S": "60",  # time for a checkpoint of a large model on Ctrl-C
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -88,7 +88,7 @@ def execute(
         on_interrupt: Called once on the first Ctrl-C.
 
     Returns:
-        Whether it ran to its end; False after Ctrl-C. Stages under way have then saved checkpoints.
+        Whether it ran to its end; False after Ctrl-C, once the stages under way have saved checkpoints.
 
     Raises:
         KeyboardInterrupt: On a second Ctrl-C.
@@ -101,6 +101,8 @@ def execute(
     from orchestrator.engine.searcher import GraphSearcher
     from trainables.trainable import StageTrainable
 
+    this_run = uuid.uuid4().hex
+
     def job_of(node: Node, request: Request) -> Job:
         return Job.of(
             node.stage,
@@ -108,14 +110,15 @@ def execute(
             threads=request.cpus,
             gpu_fraction=request.gpus,
             checkpoint_interval=shares.checkpoint_seconds,
+            run=this_run,
         )
 
     def request_of(node: Node) -> Request:
         return shares.request(node.stage, cluster, node.share)
 
     capacity = Capacity(shares, lambda: _cluster(cluster.elastic, cluster.gpu_memory) if cluster.elastic else cluster)
-    searcher = GraphSearcher(schedule, job_of, request_of, capacity, listener)
-    interrupt = Interrupt(on_interrupt)
+    interrupt = Interrupt(on_interrupt, ask_workers=lambda: store.request_stop(this_run))
+    searcher = GraphSearcher(schedule, job_of, request_of, capacity, listener, stopping=lambda: interrupt.seen)
     scratch = tempfile.mkdtemp(prefix="stilt-tune-")
     try:
         with _quiet(), _steady_garbage_collection():
@@ -139,8 +142,10 @@ def execute(
             ).fit()
     finally:
         interrupt.restore()
+        if interrupt.seen:
+            store.clear_stop(this_run)
         shutil.rmtree(scratch, ignore_errors=True)
-    return not interrupt.seen
+    return schedule.done
 
 
 def _short_name(trial: Any) -> str:

@@ -188,6 +188,13 @@ class Schedule:
                 stack.extend(child.children)
         return sorted(blocked, key=lambda one: one.order)
 
+    def put_back(self, key: str) -> None:
+        """A stage was stopped on request, having saved its state; that is no failure."""
+        node = self.nodes[key]
+        node.attempts -= 1
+        self.running.discard(key)
+        self._make_ready(node)
+
     def retry(self, key: str) -> bool:
         """Puts a stage back after its worker died or a passing trouble; False once it was tried often enough."""
         node = self.nodes[key]

@@ -28,6 +28,7 @@ class GraphSearcher(Searcher):
         request_of: What a stage asks for.
         capacity: Whether that fits.
         listener: Told of every event.
+        stopping: Whether nothing more is to be begun.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class GraphSearcher(Searcher):
         request_of: Callable[[Node], Request],
         capacity: Capacity,
         listener: Listener,
+        stopping: Callable[[], bool] = lambda: False,
     ) -> None:
         super().__init__(metric=None, mode=None)
         self._schedule = schedule
@@ -44,6 +46,7 @@ class GraphSearcher(Searcher):
         self._request_of = request_of
         self._capacity = capacity
         self._listener = listener
+        self._stopping = stopping
         self._trials: dict[str, Node] = {}
         self._held: dict[str, Request] = {}
 
@@ -53,7 +56,7 @@ class GraphSearcher(Searcher):
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next stage's job, None while there is none, FINISHED when all is done."""
-        if self._schedule.done:
+        if self._schedule.done or self._stopping():
             return str(Searcher.FINISHED)
         node = self._schedule.peek()
         if node is None:
@@ -84,6 +87,9 @@ class GraphSearcher(Searcher):
         if outcome == "finished":
             schedule.finished(node.key, json.loads(report["stage_result"]))
             self._listener.finished(node)
+            return
+        if outcome == "interrupted":
+            schedule.put_back(node.key)
             return
         again = (
             (outcome == "memory" and schedule.retry_with_more_memory(node.key))

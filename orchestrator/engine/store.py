@@ -48,6 +48,7 @@ __all__ = ["Store", "default_location"]
 
 FORMAT = 1
 ABANDONED = 86_400.0  # seconds
+REMOTE_POLL = 10.0  # seconds between questions to an object store, which charges for each
 _DIGEST = hashlib.sha256().digest_size
 _log = logging.getLogger(__name__)
 
@@ -64,6 +65,7 @@ class Store:
     def __init__(self, location: str) -> None:
         self.storage = Storage(location)
         self._verified: set[tuple[str, str, int]] = set()
+        self._asked = 0.0
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.storage.__reduce__()[1][0],)
@@ -223,6 +225,22 @@ class Store:
     def drop_checkpoint(self, key: str) -> None:
         """Deletes a stage's checkpoint: it is finished, or the checkpoint is unreadable."""
         self.storage.delete(f"checkpoints/{key}.pt")
+
+    def request_stop(self, run: str) -> None:
+        """Asks the workers of a driver's run to save their state and end; they see it by :meth:`stop_requested`."""
+        self.storage.write(f"tmp/stop-{run}", b"")
+
+    def stop_requested(self, run: str) -> bool:
+        """Whether the driver of a run wants its workers to stop; cheap enough to be asked every second."""
+        if not self.storage.local:
+            if time.monotonic() - self._asked < REMOTE_POLL:
+                return False
+            self._asked = time.monotonic()
+        return self.storage.exists(f"tmp/stop-{run}")
+
+    def clear_stop(self, run: str) -> None:
+        """Takes the request back; the run is over."""
+        self.storage.delete(f"tmp/stop-{run}")
 
     def write_failure(self, key: str, status: str, error: str) -> None:
         """Notes why a stage has no result: ``status`` is failed, pruned or blocked."""

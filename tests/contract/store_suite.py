@@ -421,3 +421,11 @@ def publish_forever(location: str, attempt: int) -> None:
         sys.stdout.write(f"{key}\n")
         sys.stdout.flush()
         number += 1
+
+    def test_a_request_to_stop_is_seen_by_the_workers_of_that_run_only(self, store: Store, location: str) -> None:
+        store.request_stop("one")
+        worker = Store(location)
+        assert worker.stop_requested("one")
+        assert not Store(location).stop_requested("other")
+        store.clear_stop("one")
+        assert not Store(location).stop_requested("one")

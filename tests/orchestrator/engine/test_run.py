@@ -170,6 +170,22 @@ def test_max_concurrent_holds(cluster: Cluster, tmp_path: Path) -> None:
     assert recorder.most == 1
 
 
+def test_a_stop_waits_for_a_step_that_takes_longer_than_tune_would(cluster: Cluster, tmp_path: Path) -> None:
+    driver = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(DRIVER), str(tmp_path / "store"), "25"],
+        cwd=ROOT,
+        env={**os.environ, "RAY_ADDRESS": "local"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert driver.stdout is not None
+    assert driver.stdout.readline().startswith("started")
+    time.sleep(8)
+    driver.send_signal(signal.SIGINT)
+    assert driver.stdout.read().split()[-1] == "interrupted"
+    assert Store(str(tmp_path / "store")).load_checkpoint(Sleep("long", seconds=100.0, step=25.0).key) is not None
+
+
 DRIVER = """
     import sys
     from orchestrator.engine import run
@@ -184,7 +200,11 @@ DRIVER = """
             print("started", node.stage.name, flush=True)
 
     store = Store(sys.argv[1])
-    schedule = Schedule([Sleep("long", seconds=30.0), Sleep("longer", seconds=40.0)], store)
+    if len(sys.argv) > 2:
+        roots = [Sleep("long", seconds=100.0, step=float(sys.argv[2]))]
+    else:
+        roots = [Sleep("long", seconds=30.0), Sleep("longer", seconds=40.0)]
+    schedule = Schedule(roots, store)
     with run.connected() as cluster:
         done = run.execute(
             schedule, store, Shares(), cluster, lambda node: False, Say(),
@@ -212,5 +232,6 @@ def test_a_signal_saves_the_state_of_running_stages(cluster: Cluster, tmp_path: 
     rest = driver.stdout.read()
     assert driver.wait(timeout=60) == 0
     assert rest.split() == ["stopping", "interrupted"]
+    assert not list((tmp_path / "store" / "tmp").iterdir())
     keys = [Sleep("long", seconds=30.0).key, Sleep("longer", seconds=40.0).key]
     assert all(store.load_checkpoint(key) is not None for key in keys)
