@@ -328,6 +328,14 @@ class StoreSuite:
         assert store.load_checkpoint(KEY) is None
         assert KEY in caplog.text
 
+    def test_a_request_to_stop_is_seen_by_the_workers_of_that_run_only(self, store: Store, location: str) -> None:
+        store.request_stop("one")
+        worker = Store(location)
+        assert worker.stop_requested("one")
+        assert not Store(location).stop_requested("other")
+        store.clear_stop("one")
+        assert not Store(location).stop_requested("one")
+
     def test_failures_are_noted_and_cleared(self, store: Store) -> None:
         store.write_failure(KEY, "failed", "no such file")
         store.write_failure(KEY, "blocked", "by another")
@@ -421,11 +429,3 @@ def publish_forever(location: str, attempt: int) -> None:
         sys.stdout.write(f"{key}\n")
         sys.stdout.flush()
         number += 1
-
-    def test_a_request_to_stop_is_seen_by_the_workers_of_that_run_only(self, store: Store, location: str) -> None:
-        store.request_stop("one")
-        worker = Store(location)
-        assert worker.stop_requested("one")
-        assert not Store(location).stop_requested("other")
-        store.clear_stop("one")
-        assert not Store(location).stop_requested("one")
