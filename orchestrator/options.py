@@ -19,6 +19,14 @@ from trainables.errors import UserError, did_you_mean
 from trainables.expression import Stage
 
 LIST = ",..."  # how the help shows options that take several values
+#: Hyperparameters that can be set for all tasks at once, with their types.
+OVERRIDES: dict[str, type] = {
+    "epochs": int,
+    "learning_rate": float,
+    "batch_size": int,
+    "max_length": int,
+    "train_limit": int,
+}
 KEEP_MODELS = ("inputs", "best", "all", "none")
 
 
@@ -55,8 +63,7 @@ class SweepOptions:
         data: Source of the data: ``mini``, a folder (absolute), or ``hub:...``.
         storage: Where results go.
         sweep: The sweep's name in the leaderboard.
-        epochs: Instead of the published ones.
-        train_limit: Training examples per task at most.
+        overrides: Fields of every ``FineTune`` that are the same for all tasks, instead of each task's published ones.
         shares: Concurrency, threads, GPU fraction.
         keep_models: Whose weights stay in the store.
         dry_run: Only say what would be run.
@@ -70,8 +77,7 @@ class SweepOptions:
     data: str
     storage: str
     sweep: str
-    epochs: int | None
-    train_limit: int | None
+    overrides: dict[str, Any]
     shares: Shares
     keep_models: str
     dry_run: bool
@@ -79,7 +85,7 @@ class SweepOptions:
 
     def fine_tuning(self) -> dict[str, Any]:
         """Arguments for every ``FineTune`` of the sweep: its data, and what was set for all tasks."""
-        return {"data": self.data, "epochs": self.epochs, "train_limit": self.train_limit}
+        return {"data": self.data, **self.overrides}
 
 
 def parser(command: str, description: str, examples: str) -> argparse.ArgumentParser:
@@ -110,8 +116,10 @@ def parser(command: str, description: str, examples: str) -> argparse.ArgumentPa
     what.add_argument(
         "--data", metavar="SOURCE", help="folder made by prepare_data (data/blurb), hub:owner/name, or mini"
     )
-    what.add_argument("--epochs", type=int, metavar="N", help="instead of each task's published number")
-    what.add_argument("--train-limit", type=int, metavar="N", help="training examples per task at most")
+    for name, kind in OVERRIDES.items():
+        option = f"--{name.replace('_', '-')}"
+        text = "training examples per task at most" if name == "train_limit" else "instead of each task's published one"
+        what.add_argument(option, type=kind, metavar="N" if kind is int else "F", help=text)
     what.add_argument("--sweep", metavar="NAME", help="name in the leaderboard (command and preset)")
     how = made.add_argument_group("how to run it")
     how.add_argument("--storage", metavar="WHERE", help="folder or s3://, gs:// URI ($ORCHESTRATOR_STORAGE or ./runs)")
@@ -153,7 +161,7 @@ def resolve(given: argparse.Namespace, command: str, default_tasks: Sequence[str
     """
     preset = PRESETS[given.preset]
     data = given.data or preset.data
-    for name in ("epochs", "train_limit", "max_concurrent", "threads"):
+    for name in ("epochs", "train_limit", "batch_size", "max_concurrent", "threads"):
         value = getattr(given, name)
         if value is not None and value < 1:
             raise UserError(f"--{name.replace('_', '-')}={value} must be at least 1")
@@ -174,8 +182,7 @@ def resolve(given: argparse.Namespace, command: str, default_tasks: Sequence[str
         else str(Path(data).expanduser().resolve()),
         storage=given.storage or default_location(),
         sweep=_sweep_name(given.sweep or f"{command}_{given.preset}"),
-        epochs=given.epochs,
-        train_limit=given.train_limit,
+        overrides={name: getattr(given, name) for name in OVERRIDES if getattr(given, name) is not None},
         shares=Shares(given.threads, given.gpu_fraction, given.max_concurrent, given.checkpoint_seconds),
         keep_models=given.keep_models,
         dry_run=given.dry_run,

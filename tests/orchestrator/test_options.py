@@ -50,7 +50,7 @@ def test_the_mini_preset_needs_nothing_else(monkeypatch: pytest.MonkeyPatch) -> 
     assert chosen.data == "mini"
     assert chosen.storage == "./runs"
     assert chosen.sweep == "some_grid_mini"
-    assert chosen.fine_tuning() == {"data": "mini", "epochs": None, "train_limit": None}
+    assert chosen.fine_tuning() == {"data": "mini"}
     assert (chosen.shares.threads, chosen.shares.gpu_fraction, chosen.shares.max_concurrent) == (1, None, None)
     assert (chosen.dry_run, chosen.report_only) == (False, False)
 
@@ -111,13 +111,13 @@ def test_a_file_of_options_goes_behind_the_command_line(tmp_path: Path) -> None:
     )
     chosen = resolve("--config", file, "--seeds", "5", "--train-limit", "64")
     assert chosen.seeds == (5,)
-    assert chosen.train_limit == 64
+    assert chosen.overrides["train_limit"] == 64
     assert list(chosen.models) == ["mini_domain"]
     assert chosen.tasks == ("gad", "ddi")
     assert chosen.shares.max_concurrent == 2
     assert chosen.shares.gpu_fraction == 1
     assert (chosen.preset, chosen.sweep, chosen.keep_models, chosen.dry_run) == ("mini", "7", "all", True)
-    assert chosen.epochs is None
+    assert "epochs" not in chosen.overrides
     assert options.parse(parser(), ["--config", file]).intermediates == "hoc"
 
 
