@@ -32,14 +32,15 @@ class Bookkeeper(Listener):
         self._schedule = schedule
         self._store = store
         self._policy = keep_models
-        self._recipes = {recipe.stage.key: recipe for recipe in recipes}
+        self._recipes: dict[str, list[Recipe]] = {}  # one stage may have rows under several labels
+        for recipe in recipes:
+            self._recipes.setdefault(recipe.stage.key, []).append(recipe)
         self._failed_before = {name.removesuffix(".json") for name in store.storage.names("failures")}
         self._trained_here: set[str] = set()
         self._best: dict[tuple[str, str], tuple[float, str]] = {}
         self._unwritten: set[str] = set()
-        for key, recipe in self._recipes.items():
-            node = schedule.nodes.get(key)
-            if node is not None and node.state is State.FINISHED:
+        for recipe in recipes:
+            if schedule.nodes[recipe.stage.key].state is State.FINISHED:
                 self._compare(recipe, self._row(recipe)["dev_score"])
 
     def keep_model(self, node: Node) -> bool:
@@ -58,13 +59,19 @@ class Bookkeeper(Listener):
         written = {row["row_key"] for row in found if row["status"] == "finished"}
         missing = [
             recipe
-            for key, recipe in self._recipes.items()
+            for key, recipes in self._recipes.items()
+            for recipe in recipes
             if recipe.row_key(self._sweep) not in written and self._schedule.nodes[key].result is not None
         ]
         self._unwritten.clear()
         for recipe in missing:
             self._write(recipe.stage.key, self._row(recipe))
         return len(missing) - len(self._unwritten)
+
+    @property
+    def trained(self) -> int:
+        """Stages that this run has trained."""
+        return len(self._trained_here)
 
     @property
     def unwritten(self) -> bool:
@@ -76,8 +83,7 @@ class Bookkeeper(Listener):
         self._trained_here.add(node.key)
         if node.key in self._failed_before:
             self._tidy(self._store.clear_failure, node.key)
-        recipe = self._recipes.get(node.key)
-        if recipe is not None:
+        for recipe in self._recipes.get(node.key, ()):
             row = self._row(recipe)
             self._write(node.key, row)
             self._compare(recipe, row["dev_score"])
@@ -93,8 +99,9 @@ class Bookkeeper(Listener):
                 self._store.write_failure(one.key, status, one.error)
             except OSError as error:
                 _log.warning("the failure of %s could not be noted: %s", one.stage.label(), error)
-            recipe = self._recipes.get(one.key)
-            if recipe is not None and one.result is None:  # it has one where only its weights were to be made again
+            if one.result is not None:  # only its weights were to be made again
+                continue
+            for recipe in self._recipes.get(one.key, ()):
                 self._write(one.key, rows.build(self._sweep, recipe, {}, status, one.error))
 
     def _row(self, recipe: Recipe) -> dict[str, object]:

@@ -36,8 +36,12 @@ class Recipe:
     student: str | None = None
 
     def row_key(self, sweep: str) -> str:
-        """Identity of the leaderboard row: a hash of the sweep's name and the root stage's key."""
-        return hashlib.sha256(f"{sweep}\0{self.stage.key}".encode()).hexdigest()[:KEY_LENGTH]
+        """Identity of the leaderboard row: a hash of the sweep's name, the root stage's key and the row's labels.
+
+        The labels count, since the same weights may be asked for under two names of a model.
+        """
+        labels = (sweep, self.stage.key, self.method, self.model, self.task, self.intermediate or "", *self.teachers)
+        return hashlib.sha256("\0".join(labels).encode()).hexdigest()[:KEY_LENGTH]
 
     def to_json(self) -> dict[str, Any]:
         """The readable form for a sweep's manifest, with the key of every stage in it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -48,14 +49,15 @@ def run(options: SweepOptions, recipes: Sequence[Recipe]) -> int:
         _ = recipe.stage.key  # reads the fingerprints: missing data or weights are refused here
     store = Store(options.storage)
     if options.report_only:
-        _report(options, store, console)
+        _report(options, recipes, store, console)
         return 0
+    if not options.dry_run:
+        store.storage.check_writable()
     schedule = Schedule([recipe.stage for recipe in recipes], store)
     if options.dry_run:
         accounting.show(console, recipes, schedule, costs.from_store(store), options.shares)
         return 0
     _check_data(recipes)
-    store.storage.check_writable()
     store.tidy()
     store.write_sweep(options.sweep, [recipe.to_json() for recipe in recipes])
     return _run(options, recipes, schedule, store, console)
@@ -88,19 +90,15 @@ def _run(options: SweepOptions, recipes: Sequence[Recipe], schedule: Schedule, s
                 )
         if keeper.unwritten:
             keeper.write_missing_rows()
-    trained = total - found - schedule.unfinished - sum(node.state in _LOST for node in schedule.nodes.values())
-    console.print(f"{trained} stages trained in {duration(time.monotonic() - begun)}, {found} found finished")
+    console.print(f"{keeper.trained} stages trained in {duration(time.monotonic() - begun)}, {found} found finished")
     if not completed:
         console.print(f"interrupted with {schedule.unfinished} stages to go; to go on, run the same command again")
         return INTERRUPTED
-    _report(options, store, console)
+    _report(options, recipes, store, console)
     if keeper.unwritten:
         console.print("some rows could not be written (see above); their results are safe: run the command again")
         return 1
     return _failures(schedule, console)
-
-
-_LOST = (State.FAILED, State.BLOCKED)
 
 
 def _failures(schedule: Schedule, console: Console) -> int:
@@ -115,12 +113,13 @@ def _failures(schedule: Schedule, console: Console) -> int:
     return 1
 
 
-def _report(options: SweepOptions, store: Store, console: Console) -> None:
-    """Prints the sweep's grids from the leaderboard."""
+def _report(options: SweepOptions, recipes: Sequence[Recipe], store: Store, console: Console) -> None:
+    """Prints the grids of what was asked for, from the leaderboard; a sweep may hold more than that."""
     from orchestrator.leaderboard import rows, tables, terminal
 
     found = rows.read(store.filesystem, store.root)
-    if found.empty or options.sweep not in set(found["sweep"]):
+    found = found[found["row_key"].isin([recipe.row_key(options.sweep) for recipe in recipes])]
+    if found.empty:
         console.print(f"no rows of sweep {options.sweep} in {store.root} yet")
         return
     grids = tables.from_rows(found, options.sweep)
@@ -128,7 +127,7 @@ def _report(options: SweepOptions, store: Store, console: Console) -> None:
     for grid in grids:
         console.print(terminal.grid_block(grid, largest))
     console.print(terminal.legend(largest))
-    where = "" if options.storage == "./runs" else f" --storage {options.storage}"
+    where = "" if options.storage == "./runs" else f" --storage {shlex.quote(options.storage)}"
     console.print(f"more: python -m orchestrator.leaderboard show|grid|sql{where}")
 
 

@@ -106,17 +106,23 @@ class Store:
         """A finished stage's expression; :func:`trainables.expression.from_json` reads it back."""
         return self._sound(f"stages/{key}/stage.json", seals.parsed)
 
-    def predictions_path(self, key: str) -> str:
-        """Where a finished stage's predictions lie, in the storage's filesystem.
+    def predictions(self, key: str) -> bytes:
+        """A finished stage's predictions, as the content of a Parquet file.
 
         Raises:
             KeyError: Where the stage is not finished or has none.
+            CorruptEntry: Where they differ from what was written; the entry is set aside and so made again.
         """
         result = self.result(key)
         if result is None:
             raise KeyError(key)
-        name: str = result["files"]["predictions.parquet"]["path"]
-        return self.storage.path(f"stages/{key}/{name}")
+        entry = result["files"]["predictions.parquet"]
+        content = self.storage.read(f"stages/{key}/{entry['path']}")
+        if content is None or hashlib.sha256(content).hexdigest() != entry["sha256"]:
+            why = "predictions.parquet differs from what was written"
+            self._set_aside(f"stages/{key}", why)
+            raise CorruptEntry(key, why)
+        return content
 
     def has_model(self, key: str) -> bool:
         """Whether a finished stage's weights are kept; torn ones are set aside."""

@@ -122,6 +122,7 @@ def _provenance(result: Mapping[str, Any]) -> dict[str, Any]:
     found = result.get("provenance", {})
     versions = found.get("versions", {})
     return {
+        "data": result.get("fingerprints", {}).get("data", "")[:12] or None,
         **{f"{name}_version": versions.get(name) for name in ("python", "torch", "transformers", "ray")},
         **{name: found.get(name) for name in ("commit", "host", "device", "threads")},
         "precision": result.get("facts", {}).get("precision"),

@@ -73,6 +73,7 @@ COST = (
 )
 
 PROVENANCE = (
+    Column("data", "string", "fingerprint of the task's data; runs with different ones cannot be compared"),
     Column("key", "string", "of the root stage: its folder in the store"),
     Column("row_key", "string", "of the row: hash of sweep and key"),
     Column("python_version", "string", "of the worker"),

@@ -10,7 +10,7 @@ import numpy as np
 from orchestrator.leaderboard import statistics
 from orchestrator.leaderboard.tables import LEVEL, Cell, Grid
 from trainables.data import tasks
-from trainables.errors import UserError
+from trainables.errors import CorruptEntry, UserError
 
 if TYPE_CHECKING:
     from orchestrator.engine.store import Store
@@ -66,6 +66,7 @@ def _row(grid: Grid, store: Store, target: str, split: str, resamples: int) -> d
 
 def _counts(cell: Cell | None, store: Store, task: tasks.Task, split: str) -> list[np.ndarray]:
     """Counts of every run behind a cell; none where a run's predictions are missing."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     if cell is None or not cell.keys:
@@ -73,11 +74,9 @@ def _counts(cell: Cell | None, store: Store, task: tasks.Task, split: str) -> li
     found = []
     for key in cell.keys:
         try:
-            path = store.predictions_path(key)
-            table = pq.read_table(
-                path, filesystem=store.filesystem, columns=["id", "split", "gold", "prediction"], partitioning=None
-            )
-        except (KeyError, FileNotFoundError):
+            content = pa.BufferReader(store.predictions(key))
+            table = pq.read_table(content, columns=["id", "split", "gold", "prediction"])
+        except (KeyError, CorruptEntry):
             return []
         found.append(statistics.counts(table, task, split))
     return found

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from orchestrator.leaderboard.settings import comparable
 from orchestrator.leaderboard.statistics import spread
 from trainables.data.tasks import TASKS
 from trainables.errors import UserError, did_you_mean
@@ -154,14 +155,12 @@ def from_rows(rows: pd.DataFrame, sweep: str | None = None, split: str = "test")
 
 
 def _of_model(rows: pd.DataFrame, sweep: str, model: str, column: str, split: str) -> Grid:
+    everything, rows = rows, comparable(rows)
     finished = rows[(rows["status"] == "finished") & rows[column].notna()]
-    best = finished.sort_values(["dev_score", "key"], ascending=[False, True], na_position="last").drop_duplicates(
-        ["method", "task", "intermediate", "seed"]
-    )
     cells: dict[tuple[str, str | None], Cell] = {}
     for place, part in _by_place(rows):
         cells[place] = Cell(mean=None, status=str(part["status"].iloc[0]))
-    for place, part in _by_place(best.sort_values("seed")):
+    for place, part in _by_place(finished.sort_values("seed")):
         scores = [float(value) for value in part[column]]
         cells[place] = Cell(sum(scores) / len(scores), spread(scores), len(scores), keys=tuple(part["key"]))
     baselines = {task: cell for (task, intermediate), cell in cells.items() if intermediate is None}
@@ -171,10 +170,10 @@ def _of_model(rows: pd.DataFrame, sweep: str, model: str, column: str, split: st
         if intermediate is not None
     }
     notes = [_seeds_note([*baselines.values(), *pairs.values()], split)]
-    if len(best) < len(finished):
+    if len(rows) < len(everything):
         notes.append(
-            f"{len(finished) - len(best)} more runs of the same cell and seed with other settings: "
-            "the one with the best dev score is shown."
+            f"{len(everything) - len(rows)} more runs with other settings or data are left out: of each task those of "
+            "the run started last are shown."
         )
     unfinished = sum(cell.mean is None for cell in cells.values())
     if unfinished:

@@ -148,7 +148,7 @@ class StoreSuite:
         assert store.failure(KEY) is None
         assert store.sweeps() == {}
         with pytest.raises(KeyError):
-            store.predictions_path(KEY)
+            store.predictions(KEY)
         with pytest.raises(CorruptEntry):
             store.fetch_model(KEY)
         store.drop_model(KEY)
@@ -164,8 +164,7 @@ class StoreSuite:
             assert reader.has_model(KEY)
         assert published["key"] == KEY
         assert published["metrics"] == {"test/f1": 0.5}
-        with store.filesystem.open_input_stream(store.predictions_path(KEY)) as stream:
-            assert stream.read() == b"\x07" * 3_000
+        assert store.predictions(KEY) == b"\x07" * 3_000
 
     def test_a_result_is_answered_as_it_will_be_read(self, store: Store) -> None:
         folder = store.working_folder(KEY)
@@ -328,6 +327,17 @@ class StoreSuite:
         assert store.load_checkpoint(KEY) is None
         assert KEY in caplog.text
 
+    def test_damaged_predictions_are_set_aside_when_they_are_read(
+        self, store: Store, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        published = publish(store)
+        path = f"stages/{KEY}/{published['files']['predictions.parquet']['path']}"
+        store.storage.write(path, b"\x08" * 3_000)
+        with pytest.raises(CorruptEntry, match="predictions"):
+            store.predictions(KEY)
+        assert store.result(KEY) is None
+        assert "set aside" in caplog.text
+
     def test_a_request_to_stop_is_seen_by_the_workers_of_that_run_only(self, store: Store, location: str) -> None:
         store.request_stop("one")
         worker = Store(location)
@@ -383,8 +393,7 @@ class StoreSuite:
     def _is_whole(self, store: Store, answers: list[dict], size: int) -> None:
         standing = store.result(KEY)
         assert standing in answers
-        with store.filesystem.open_input_stream(store.predictions_path(KEY)) as stream:
-            assert stream.read() == b"\x07" * size
+        assert store.predictions(KEY) == b"\x07" * size
         assert (store.fetch_model(KEY) / "model.safetensors").read_bytes() == b"\x07" * 200_000
         if store.storage.local:
             assert store.storage.names("tmp") == []

@@ -50,12 +50,22 @@ def test_a_half_finished_grid_shows_what_there_is():
     assert tables.text(only_baseline, "ddi", None) == ""
 
 
-def test_of_several_settings_the_best_on_dev_is_shown():
-    good_on_test = row("gad", 90.0) | {"dev_score": 60.0, "row_key": "a"}
-    good_on_dev = row("gad", 80.0) | {"dev_score": 65.0, "row_key": "b"}
-    grid = grid_of([good_on_test, good_on_dev])
+def test_of_several_settings_those_of_the_run_started_last_are_shown_and_never_mixed():
+    first = [row("gad", 90.0), row("gad", 95.0, "ddi")]
+    late = row("gad", 80.0)
+    late = late | {"started_at": late["started_at"].replace(year=2027), "epochs": 99, "row_key": "late"}
+    grid = grid_of([*first, late])
     assert grid.cell("gad", None).mean == 80.0
+    assert grid.cell("gad", "ddi") is None
     assert any("other settings" in note for note in grid.notes)
+
+
+def test_runs_on_other_data_are_left_out():
+    late = row("gad", 80.0)
+    late = late | {"started_at": late["started_at"].replace(year=2027), "data": "corrected", "row_key": "late"}
+    grid = grid_of([row("gad", 90.0) | {"data": "first"}, late])
+    assert grid.cell("gad", None).mean == 80.0
+    assert grid.cell("gad", None).seeds == 1
 
 
 def test_dev_scores_on_request():

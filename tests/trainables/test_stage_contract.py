@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -47,7 +48,7 @@ class FineTuning(StageSuite):
         return FineTune(cls.task, random_init(), "mini", epochs=2, batch_size=8, train_limit=32, max_length=32)
 
     def test_its_predictions_have_a_row_for_every_example(self, stage: Stage, finished: Store) -> None:
-        table = pq.read_table(finished.predictions_path(stage.key))
+        table = pq.read_table(io.BytesIO(finished.predictions(stage.key)))
         assert table.schema.names == ["id", "split", "gold", "prediction", "logits"]
         assert [str(field.type) for field in table.schema] == [
             *("string", "string"),
