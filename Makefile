@@ -36,9 +36,10 @@ lint: $(VENV)/.installed ## Check style, formatting and types.
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 
-bench: $(VENV)/.installed ## Run every benchmark under benchmarks/.
-	@set -e; for script in benchmarks/[!_]*.py; do \
-	  name=$$(basename "$$script" .py); echo "== $$name"; $(PY) -m "benchmarks.$$name" $(ARGS); done
+bench: $(VENV)/.installed ## Measure: the engine's overhead, then (half an hour) whether a grid finds what is planted.
+	$(PY) -m benchmarks.engine_overhead $(ARGS)
+	$(PY) -m orchestrator.stilt_grid --preset mini --seeds 0,1,2
+	$(PY) -m benchmarks.planted_transfer
 
 venv: $(VENV)/.installed ## Only make the environment.
 

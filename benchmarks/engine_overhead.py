@@ -2,22 +2,29 @@
 
     python -m benchmarks.engine_overhead [--stages 300] [--many 3000]
 
-First: wall time per no-op stage, which includes the store's entry, against a no-op trial of Ray Tune with reused
-workers. Second: the driver's CPU time per stage at many stages against few.
+First: wall time per no-op stage, with its entry in the store, its leaderboard row and its line of progress, against a
+no-op trial of Ray Tune with reused workers. Second: the driver's CPU time per stage at many stages against few.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import tempfile
 import time
 
+from rich.console import Console
+
+from orchestrator.bookkeeping import Bookkeeper
 from orchestrator.engine import run
-from orchestrator.engine.listener import Listener
+from orchestrator.engine.costs import CostModel
+from orchestrator.engine.listener import Listeners
+from orchestrator.engine.progress import Display
 from orchestrator.engine.resources import Cluster, Shares
 from orchestrator.engine.schedule import Schedule
 from orchestrator.engine.store import Store
+from orchestrator.recipe import Recipe
 from tests.noop import Sleep
 
 LIMIT = 1.5
@@ -30,8 +37,12 @@ def engine(count: int, cluster: Cluster) -> tuple[float, float]:
     with tempfile.TemporaryDirectory() as folder:
         store = Store(folder)
         schedule = Schedule(rest, store)
+        recipes = [Recipe(stage, "finetune", "none", "gad", seed) for seed, stage in enumerate(rest)]
+        keeper = Bookkeeper("overhead", recipes, schedule, store, "inputs")
         wall, cpu = time.perf_counter(), time.process_time()
-        completed = run.execute(schedule, store, Shares(), cluster, lambda node: False, Listener())
+        with Display(schedule, {}, CostModel(), 2, Console(file=io.StringIO())) as display:
+            listeners = Listeners([keeper, display])
+            completed = run.execute(schedule, store, Shares(), cluster, keeper.keep_model, listeners)
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         finished = len(store.storage.names("stages"))
     if not completed or finished != count:

@@ -22,7 +22,6 @@ from trainables.errors import UserError
 
 GENERAL, DOMAIN = "mini_general", "mini_domain"
 GROUPS = ("planted", "unrelated", "other")
-_COLUMNS = ["method", "model", "task", "intermediate", "seed", "status", "score"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,10 +165,12 @@ def main() -> int:
     arguments = parser.parse_args()
     from orchestrator.engine.store import Store, default_location
     from orchestrator.leaderboard import rows
+    from orchestrator.leaderboard.settings import comparable
 
     try:
         store = Store(arguments.storage or default_location())
-        findings = examine(rows.read_table(store.filesystem, store.root, _COLUMNS).to_pylist())
+        found = comparable(rows.read(store.filesystem, store.root))
+        findings = examine(found.astype(object).where(found.notna(), None).to_dict("records"))
     except (UserError, OSError) as error:
         print(error, file=sys.stderr)
         return 2

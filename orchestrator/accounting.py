@@ -83,7 +83,9 @@ def show(console: Console, recipes: Sequence[Recipe], schedule: Schedule, known:
     console.print(table)
     slots = shares.max_concurrent or max(1, (os.cpu_count() or 1) // shares.threads)
     work, gpu, wall, unknown = expected(waiting, known, slots)
-    if waiting and unknown < len(waiting):
+    if gpu and not shares.max_concurrent:
+        console.print(f"expected: {gpu / 3600:.2f} GPU-hours; --max-concurrent N says how long that takes N at once")
+    elif waiting and unknown < len(waiting):
         hours = f"{gpu / 3600:.2f} GPU-hours, " if gpu else ""
         console.print(
             f"expected: {hours}{work / 3600:.2f} hours of work, {duration(wall)} of wall time with {slots} at once"

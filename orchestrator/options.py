@@ -223,11 +223,14 @@ def run_command(main: Callable[[Sequence[str] | None], int], arguments: Sequence
         sys.stderr.write(f"error: {error}\n")
         code = 2
     except KeyboardInterrupt:
-        sys.stderr.write("\nstopped\n")
+        sys.stderr.write("\nstopped at once; to go on, run the same command again\n")
         code = 130
     except BrokenPipeError:  # the reader of our output (head, less) has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+    except OSError as error:  # storage or network; what is finished is safe
+        sys.stderr.write(f"error: {error}\n")
+        code = 1
     sys.exit(code)
 
 

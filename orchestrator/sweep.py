@@ -74,6 +74,7 @@ def _run(options: SweepOptions, recipes: Sequence[Recipe], schedule: Schedule, s
     completed = True
     if not schedule.done:
         with engine.connected() as cluster:
+            console.print(f"on {cluster.cpus:g} CPU cores and {cluster.gpus:g} GPUs")
             if cluster.elastic and store.storage.local:
                 console.print(f"note: {store.root} must be a folder that every node of the cluster shares")
             slots = options.shares.slots([node.stage for node in schedule.to_run()], cluster)

@@ -245,6 +245,11 @@ class _Context:
 
     def model_folder(self, stage: Stage) -> Path:
         if isinstance(stage, Pretrained):
+            if stage.key != self._keys[stage]:
+                raise StageError(
+                    f"the weights of {stage.name!r} are not those that the sweep was planned with: they were changed "
+                    "since, or this machine has others there; start the command again"
+                )
             return pretrained.local_folder(stage.name, stage.revision)
         return self._store.fetch_model(self._keys[stage])
 

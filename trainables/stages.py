@@ -67,8 +67,8 @@ class Pretrained(Stage):
         return form
 
     def label(self) -> str:
-        """The model's name."""
-        return self.name
+        """The model's name, of a folder its last part."""
+        return self.name.rstrip("/").rsplit("/", 1)[-1]
 
 
 @dataclass(frozen=True)
@@ -229,9 +229,12 @@ class FineTune(Stage):
         return {"data": sources.fingerprint(self.data, self.task)}
 
     def label(self) -> str:
-        """Task, and what it starts from where that is another task."""
+        """Task, what it starts from where that is another task, seed, and the model at the beginning."""
         start = f" <- {self.init.task}" if isinstance(self.init, FineTune) else ""
-        return f"{self.task}{start} seed {self.seed}"
+        base: Stage = self
+        while isinstance(base, FineTune):
+            base = base.init
+        return f"{self.task}{start} seed {self.seed} ({base.label()})"
 
 
 def _starts_from_model(stage: Stage, init: Stage) -> None:

@@ -92,11 +92,13 @@ class StageTrainable(Trainable):
         if self._execution is not None:
             self._execution.abandon()
             self._execution = None
+        if "CUDA error" in str(error):
+            raise error  # the process's CUDA state is broken: Tune ends it, and the stage is tried again in another
         machine.release()
         text = "".join(traceback.format_exception(error))
         if isinstance(error, CorruptEntry):
             return {"done": True, "outcome": "corrupt", "corrupt_key": error.key, "error": str(error)}
-        if isinstance(error, OutOfDeviceMemory):
+        if isinstance(error, OutOfDeviceMemory) or type(error).__name__ == "OutOfMemoryError":  # torch's own
             return {"done": True, "outcome": "memory", "error": str(error)}
         if isinstance(error, StageError | UserError):
             return {"done": True, "outcome": "failed", "error": str(error)}

@@ -102,7 +102,6 @@ class Display(Listener):
         self._clock = Clock(schedule, costs, slots)
         self._console = console
         self._begun = self._last_line = time.monotonic()
-        self._total = schedule.unfinished
         self._ended = self._failed = 0
         self._running: dict[str, _Running] = {}
         self._scores: dict[Cell, list[float]] = {}
@@ -204,7 +203,9 @@ class Display(Listener):
         now = time.monotonic()
         left = self._clock.seconds_left(sum(now - one.started for one in self._running.values()))
         eta = "" if left is None else f", about {duration(left)} left"
-        return f"{self._ended}/{self._total}, {duration(now - self._begun)}{eta}"
+        # An input that is made again counts too, so the sum can grow.
+        total = self._ended + self._schedule.unfinished
+        return f"{self._ended}/{total}, {duration(now - self._begun)}{eta}"
 
     def _render(self) -> RenderableType:
         from rich.console import Group

@@ -130,6 +130,13 @@ class Capacity:
             )
         self._seen = time.monotonic()
 
+    @property
+    def cluster(self) -> Cluster:
+        """What there is; GPUs may join while a sweep runs."""
+        if self._cluster.elastic and time.monotonic() - self._seen > LOOK_AGAIN:
+            self._cluster, self._seen = self._look(), time.monotonic()
+        return self._cluster
+
     def room(self, held: Collection[Request], one: Request) -> bool:
         """Whether a stage may be handed out while others are held by Tune.
 
@@ -142,12 +149,11 @@ class Capacity:
             return True  # one that never fits is told so by Ray, rather than left waiting for ever
         if most is not None and len(held) >= most:
             return False
-        if self._cluster.elastic and time.monotonic() - self._seen > LOOK_AGAIN:
-            self._cluster, self._seen = self._look(), time.monotonic()
-        ahead = 1.25 if self._cluster.elastic else 1.0
-        extra = 4 if self._cluster.elastic else 0
-        fits_cpu = sum(each.cpus for each in held) + one.cpus <= self._cluster.cpus * ahead + extra * one.cpus
-        fits_gpu = sum(each.gpus for each in held) + one.gpus <= self._cluster.gpus * ahead + extra * one.gpus + 1e-3
+        cluster = self.cluster
+        ahead = 1.25 if cluster.elastic else 1.0
+        extra = 4 if cluster.elastic else 0
+        fits_cpu = sum(each.cpus for each in held) + one.cpus <= cluster.cpus * ahead + extra * one.cpus
+        fits_gpu = sum(each.gpus for each in held) + one.gpus <= cluster.gpus * ahead + extra * one.gpus + 1e-3
         return fits_cpu and fits_gpu
 
 

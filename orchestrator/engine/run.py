@@ -8,6 +8,7 @@ import logging
 import os
 import shutil
 import tempfile
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -15,10 +16,15 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.engine.listener import Listener
 from orchestrator.engine.resources import Capacity, Cluster, Request, Shares
 from orchestrator.engine.schedule import Node, Schedule
+from trainables.errors import UserError
 from trainables.execution import Job
 
 if TYPE_CHECKING:
     from orchestrator.engine.store import Store
+
+PATIENCE = 60.0  # seconds for a GPU to tell its size
+
+_log = logging.getLogger(__name__)
 
 #: Tune's own loggers and snapshots are off: they cost more than a short stage, and the store is the truth.
 _TUNE_ENVIRONMENT = {
@@ -48,7 +54,13 @@ def connected() -> Iterator[Cluster]:
         return
     elastic = _connect()
     try:
-        yield _cluster(elastic)
+        cluster = _cluster(elastic)
+        if not cluster.cpus and not cluster.gpus:
+            _log.warning("the cluster has no worker yet: waiting for the first one")
+        while not cluster.cpus and not cluster.gpus:
+            time.sleep(2)
+            cluster = _cluster(elastic)
+        yield cluster
     finally:
         ray.shutdown()
 
@@ -63,7 +75,13 @@ def _connect() -> bool:
 
     joins = os.environ.get("RAY_ADDRESS", "local") != "local"
     settings: dict[str, Any] = {} if joins else {"address": "local", "include_dashboard": False}
-    ray.init(log_to_driver=False, logging_level=logging.ERROR, **settings)
+    try:
+        ray.init(log_to_driver=False, logging_level=logging.ERROR, **settings)
+    except ConnectionError as error:
+        raise UserError(
+            f"no Ray cluster answers at RAY_ADDRESS={os.environ.get('RAY_ADDRESS')!r}: {error}. Start one with "
+            "`ray up` or `ray start --head`, or unset RAY_ADDRESS to run on this machine"
+        ) from error
     return joins
 
 
@@ -114,7 +132,7 @@ def execute(
         )
 
     def request_of(node: Node) -> Request:
-        return shares.request(node.stage, cluster, node.share)
+        return shares.request(node.stage, capacity.cluster, node.share)
 
     capacity = Capacity(shares, lambda: _cluster(cluster.elastic, cluster.gpu_memory) if cluster.elastic else cluster)
     interrupt = Interrupt(on_interrupt, ask_workers=lambda: store.request_stop(this_run))
@@ -161,8 +179,12 @@ def _cluster(elastic: bool, memory: int = 0) -> Cluster:
     if gpus and not memory:
         from trainables.machine import total_memory
 
-        memory = ray.get(ray.remote(num_cpus=0, num_gpus=0.01)(total_memory).remote())
-    return Cluster(float(resources.get("CPU", 1.0)), gpus, memory, elastic)
+        asked = ray.remote(num_cpus=0, num_gpus=0.01)(total_memory).remote()
+        try:
+            memory = ray.get(asked, timeout=PATIENCE)
+        except ray.exceptions.GetTimeoutError:  # others hold every GPU: each stage then asks for a whole one
+            ray.cancel(asked)
+    return Cluster(float(resources.get("CPU", 0.0)), gpus, memory, elastic)
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from pathlib import Path
 from typing import Any
@@ -223,3 +224,15 @@ def test_a_policy_asks_again_for_weights_only_where_something_unfinished_needs_t
     extended.all()
     assert len(extended.trained) == 3, "the model and the intermediate task again, and the new pair"
     assert extended.kept() == set()
+
+
+def test_the_same_weights_under_two_names_have_a_row_each(store: Store) -> None:
+    recipes = sweep()
+    renamed = [dataclasses.replace(one, model="other_name") for one in recipes]
+    run = Run(store, [*recipes, *renamed]).all()
+    assert len(run.trained) == len(set(run.trained))
+    table = rows.read(store.filesystem, store.root)
+    assert sorted(table.groupby("model").size()) == [len(recipes), len(recipes)]
+    later = Run(store, [dataclasses.replace(one, model="third_name") for one in recipes])
+    assert later.found == len(recipes)
+    assert later.all().trained == []

@@ -364,13 +364,18 @@ def test_a_moved_corpus_keeps_its_keys_and_a_changed_one_does_not(tmp_path: Path
     assert corpora.fingerprint(str(one)) != corpora.fingerprint("mini:general")
 
 
+def safetensors(values: bytes) -> bytes:
+    header = json.dumps({"a": {"dtype": "U8", "shape": [len(values)], "data_offsets": [0, len(values)]}}).encode()
+    return len(header).to_bytes(8, "little") + header + values
+
+
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
     folder = tmp_path / "model"
     folder.mkdir()
     (folder / "config.json").write_text("{}")
     (folder / "vocab.txt").write_text("[PAD]\n")
-    (folder / "model.safetensors").write_bytes(b"weights")
+    (folder / "model.safetensors").write_bytes(safetensors(b"weights"))
     (folder / "README.md").write_text("words about it")
     return folder
 
@@ -381,9 +386,10 @@ def test_a_model_folder_is_known_by_its_content(model: Path, tmp_path: Path) -> 
     (moved / "README.md").write_text("other words")
     assert Pretrained(str(moved)).key == key
     assert FineTune("ddi", Pretrained(str(moved)), "mini").key == FineTune("ddi", Pretrained(str(model)), "mini").key
-    for number, file in enumerate(("config.json", "vocab.txt", "model.safetensors")):
+    contents = {"config.json": b"{} ", "vocab.txt": b"[PAD]", "model.safetensors": safetensors(b"WEIGHTS")}
+    for number, (file, content) in enumerate(contents.items()):
         changed = shutil.copytree(model, tmp_path / f"changed{number}")
-        (changed / file).write_bytes((changed / file).read_bytes() + b" ")
+        (changed / file).write_bytes(content)
         assert Pretrained(str(changed)).key != key, f"{file} changed"
     renamed = shutil.copytree(model, tmp_path / "renamed")
     (renamed / "vocab.txt").rename(renamed / "tokenizer.json")
@@ -404,6 +410,20 @@ def test_a_model_folder_that_lacks_something_is_refused(model: Path, file: str, 
         pretrained.fingerprint(str(model), None)
     with pytest.raises(UserError, match=problem):
         pretrained.local_folder(str(model), None)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "problem"),
+    [
+        ("config.json", b"{", "config.json is no valid JSON"),
+        ("model.safetensors", safetensors(b"weights")[:-1], "its header says"),
+        ("model.safetensors", b"torn", "no whole safetensors file"),
+    ],
+)
+def test_a_model_folder_with_a_damaged_file_is_refused(model: Path, file: str, content: bytes, problem: str) -> None:
+    (model / file).write_bytes(content)
+    with pytest.raises(UserError, match=problem):
+        pretrained.fingerprint(str(model), None)
 
 
 def test_a_missing_model_folder_is_refused(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import json
 import re
 from pathlib import Path
 
@@ -99,9 +100,30 @@ def _model_files(folder: Path) -> list[Path]:
         raise UserError(f"model folder {str(folder)!r} does not exist; give a folder in save_pretrained layout")
     if not (folder / "config.json").is_file():
         raise UserError(f"model folder {str(folder)!r} has no config.json; give a folder in save_pretrained layout")
+    try:
+        json.loads((folder / "config.json").read_text())
+    except ValueError as error:
+        raise UserError(f"model folder {str(folder)!r}: config.json is no valid JSON: {error}") from error
     files = sorted(path for pattern in (*_FILES, *_PICKLES) for path in folder.glob(pattern))
     if not any(path.suffix in (".safetensors", ".bin") for path in files):
         raise UserError(f"model folder {str(folder)!r} has no weights (model.safetensors or pytorch_model.bin)")
+    for path in files:
+        if path.suffix == ".safetensors":
+            _check_safetensors(path)
     if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.txt", "tokenizer.model")):
         raise UserError(f"model folder {str(folder)!r} has no tokenizer (tokenizer.json or vocab.txt)")
     return files
+
+
+def _check_safetensors(path: Path) -> None:
+    """Refuses a file that is shorter than its own header says (a download that broke off)."""
+    with path.open("rb") as file:
+        start = file.read(8)
+        header = file.read(int.from_bytes(start, "little")) if len(start) == 8 else b""
+    try:
+        entries = [entry for name, entry in json.loads(header).items() if name != "__metadata__"]
+        wanted = 8 + len(header) + max((entry["data_offsets"][1] for entry in entries), default=0)
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise UserError(f"{str(path)!r} is no whole safetensors file: its header is unreadable") from error
+    if path.stat().st_size != wanted:
+        raise UserError(f"{str(path)!r} has {path.stat().st_size} bytes, and its header says {wanted}; get it again")

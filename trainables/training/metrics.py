@@ -1,4 +1,6 @@
-"""The benchmark's metrics, as fractions. No torch: statistics over stored predictions use them too.
+"""The benchmark's metrics, as fractions; no torch here.
+
+The leaderboard's statistics count the same things example by example; tests hold them equal to these.
 
 * ``f1``: entities, counted as seqeval counts them in its default (conlleval-like) mode, which the benchmark's released
   scripts use: an ``I`` that follows ``O`` begins an entity. :func:`entity_counts` is a vectorised form for one

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.engine import resources
 from orchestrator.engine.resources import PACKINGS, Capacity, Cluster, Request, Shares, estimate_memory, packed_fraction
+from tests.noop import Sleep
 from trainables.errors import UserError
 from trainables.stages import FineTune, MaskedLanguageModel, Pretrained, RandomInit
 
@@ -118,3 +120,11 @@ def test_more_threads_than_cores_are_refused_unless_machines_may_come() -> None:
     with pytest.raises(UserError, match=r"--threads=8 is more than the 2 CPU cores there are.* give at most 2"):
         Capacity(Shares(threads=8), lambda: Cluster(cpus=2))
     Capacity(Shares(threads=8), lambda: Cluster(cpus=2, elastic=True))
+
+
+def test_a_gpu_that_joins_a_cluster_later_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resources, "LOOK_AGAIN", 0.0)
+    seen = [Cluster(cpus=4, elastic=True), Cluster(cpus=8, gpus=1, gpu_memory=80 * GIB, elastic=True)]
+    capacity = Capacity(Shares(gpu_fraction=0.5), lambda: seen.pop(0) if len(seen) > 1 else seen[0])
+    assert capacity.cluster.gpus == 1
+    assert Shares(gpu_fraction=0.5).request(Sleep("any"), capacity.cluster) == Request(1, 0.5)
