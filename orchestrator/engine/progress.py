@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.engine.costs import CostModel, likeness
+from orchestrator.engine.costs import Cost, CostModel, likeness
 from orchestrator.engine.listener import Listener
 from orchestrator.engine.schedule import Node, Schedule
 from trainables.expression import Stage
@@ -46,41 +46,81 @@ class _Running:
     phase: str = "starting"
 
 
+@dataclasses.dataclass
+class _Mean:
+    """A running mean of seconds."""
+
+    total: float = 0.0
+    count: int = 0
+
+    def add(self, seconds: float) -> None:
+        self.total += seconds
+        self.count += 1
+
+    @property
+    def value(self) -> float:
+        return self.total / self.count
+
+
 class Clock:
-    """Expected seconds until a schedule is done, from the cost of like stages; its upkeep per stage is constant."""
+    """Expected seconds until a schedule is done, from the cost of like stages; its upkeep per stage is constant.
+
+    Args:
+        schedule: What is to be run.
+        costs: Costs of like stages so far.
+        slots: Stages at once.
+    """
 
     def __init__(self, schedule: Schedule, costs: CostModel, slots: int) -> None:
-        self._costs = costs
         self._slots = max(1, slots)
-        self._left: Counter[str] = Counter()
-        self._example: dict[str, Stage] = {}
+        self._left: Counter[str] = Counter()  # stages to go, by likeness
+        self._means: dict[str, _Mean] = {}  # by likeness, and by type for those that are like none so far
+        self._work = 0.0  # of the stages to go whose likeness has a mean
+        self._unlike: Counter[str] = Counter()  # the others, by type
         for node in schedule.to_run():
-            kind = likeness(node.stage)
+            kind, type_ = likeness(node.stage), type(node.stage).__name__
+            if not self._left[kind]:
+                self._learn(kind, costs.known(node.stage))
+                self._learn(type_, costs.seconds(node.stage))
             self._left[kind] += 1
-            self._example[kind] = node.stage
+            if kind in self._means:
+                self._work += self._means[kind].value
+            else:
+                self._unlike[type_] += 1
 
     def finished(self, stage: Stage, result: Mapping[str, Any] | None) -> None:
         """A stage ended, with a result or without."""
-        kind = likeness(stage)
+        kind, type_ = likeness(stage), type(stage).__name__
+        if kind in self._means:
+            self._work -= self._left[kind] * self._means[kind].value
+        else:
+            self._unlike[type_] -= self._left[kind]
         self._left[kind] -= 1
-        if self._left[kind] <= 0:
-            del self._left[kind]
         if result is not None:
-            self._costs.observe(stage, dict(result))
+            seconds = result.get("cost", {}).get("seconds", 0.0)
+            self._means.setdefault(kind, _Mean()).add(seconds)
+            self._means.setdefault(type_, _Mean()).add(seconds)
+        if kind in self._means:
+            self._work += self._left[kind] * self._means[kind].value
+        else:
+            self._unlike[type_] += self._left[kind]
 
     def seconds_left(self, running: float) -> float | None:
-        """Expected seconds, or None while nothing is known.
+        """Expected seconds, or None while nothing is known of some type of stage.
 
         Args:
             running: Seconds that the running stages have already had, in all.
         """
-        work = 0.0
-        for kind, count in self._left.items():
-            seconds = self._costs.seconds(self._example[kind])
-            if seconds is None:
+        work = self._work
+        for type_, count in self._unlike.items():
+            if count and type_ not in self._means:
                 return None
-            work += count * seconds
+            work += count * self._means[type_].value if count else 0.0
         return max(0.0, work - running) / self._slots
+
+    def _learn(self, name: str, cost: Cost | float | None) -> None:
+        if cost is not None and name not in self._means:
+            self._means[name] = _Mean(cost.seconds if isinstance(cost, Cost) else cost, 1)
 
 
 class Display(Listener):
@@ -126,7 +166,11 @@ class Display(Listener):
 
     def note(self, text: str) -> None:
         """Prints a line above the display."""
-        self._console.print(text, markup=False, highlight=False)
+        if self._live is None:  # rich takes a millisecond to print a line, which is a tenth of a short stage's cost
+            self._console.file.write(f"{text}\n")
+            self._console.file.flush()
+        else:
+            self._console.print(text, markup=False, highlight=False)
 
     # --- events ----------------------------------------------------------------------------------------------
 
