@@ -26,7 +26,6 @@ help: ## Show this list.
 
 demo: $(VENV)/.installed ## Train the whole miniature grid (110 pairs) and show it. Options: STORAGE=..., ARGS=...
 	$(PY) -m orchestrator.stilt_grid --preset mini --models mini_general --seeds 0 $(ARGS)
-	$(PY) -m orchestrator.leaderboard grid
 
 test: $(VENV)/.test-weights ## Run the tests. Options: ARGS="-k store -x"
 	$(PY) -m pytest $(ARGS)
