@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from trainables.data import tasks
 from trainables.data.examples import SPLITS, Example
-from trainables.data.prepare import corpus, counts, ebm_pico, output
+from trainables.data.prepare import corpus, counts, ebm_pico, fts, output
 from trainables.data.prepare.registry import CORPORA, corpora
 from trainables.errors import UserError
 
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 _DESCRIPTION = """\
 Turns original corpora into the JSON-lines layout that training reads:
-OUT/seqcls/<name>_hf/{train,dev,test}.json and OUT/tokcls/<name>_hf/{train,dev,test}.json.
+OUT/seqcls/<name>_hf/{train,dev,test}.json and OUT/tokcls/<name>_hf/{train,dev,test}.json; where a corpus has its own
+folds for cross-validation (GAD, as BioBERT distributes it), they are beside the splits as folds/<n>.json.
 
 SOURCE has one folder per task, named by the task (bc5chem, ddi, ...), with the corpus as it was distributed.
 A corpus that is not there is reported, with where to get it, and the rest is prepared. Nothing half-written is
@@ -40,8 +41,8 @@ examples:
 exit code: 0 if everything asked for was prepared (without --tasks: everything that SOURCE holds), 2 if not,
 130 if interrupted."""
 
-#: Whose numbers a split is compared with, in this order; both print the BLURB benchmark's.
-_PAPERS = ("vekd", "stilt")
+#: Whose numbers a split is compared with, in this order; the first two print the BLURB benchmark's.
+_PAPERS = ("vekd", "stilt", "doktra")
 #: The paper prints 5,745: the first digit is lost (datasets.csv says so in its note).
 _MISPRINTS = {("vekd", "chemprot", "test"): 15_745}
 
@@ -74,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         names = _asked(options.tasks)
         output.create(options.out)
         for name in names:
-            _prepare(options.source, options.out, name, options.partial_ebm_pico, report, console)
+            _prepare(options, name, report, console)
     except UserError as error:
         errors.print(f"error: {error}", style="red", markup=False)
         return 2
@@ -106,6 +107,13 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="where EBM PICO's training split is missing, make a part of it from ebm_pico/partial_train_iob",
     )
+    parser.add_argument(
+        "--fts-classes",
+        choices=fts.CLASSES,
+        default=fts.CLASSES[0],
+        help="how FinTextSen's scores become three classes: kmeans, the three closest clusters (default); sign, "
+        "neutral only at 0",
+    )
     return parser
 
 
@@ -124,22 +132,24 @@ def _asked(names: str | None) -> list[str]:
     """
     if names is None:
         return list(corpora())
-    asked = {tasks.get(name.strip()).name for name in names.split(",") if name.strip()}
+    asked = {tasks.get(name.strip()).corpus for name in names.split(",") if name.strip()}
     if not asked:
         raise UserError(f"--tasks {names!r} names no task; choices: {', '.join(corpora())}")
     return [name for name in corpora() if name in asked]
 
 
-def _prepare(source: Path, out: Path, name: str, partial: bool, report: Report, console: Console) -> None:
+def _prepare(options: argparse.Namespace, name: str, report: Report, console: Console) -> None:
     """Prepares one task and says so; what is missing or malformed goes into the report."""
     task = tasks.get(name)
     reader = CORPORA[name].prepare
     if name == "ebm_pico":
-        reader = functools.partial(ebm_pico.prepare, partial=partial)
+        reader = functools.partial(ebm_pico.prepare, partial=options.partial_ebm_pico)
+    elif name == "fts":
+        reader = functools.partial(fts.prepare, classes=options.fts_classes)
     started = time.monotonic()
     try:
-        prepared = reader(corpus.task_folder(source, task), task)
-        changed = output.write(out, task, prepared.splits)
+        prepared = reader(corpus.task_folder(options.source, task), task)
+        changed = output.write(options.out, task, prepared.splits, prepared.folds)
     except corpus.MissingFilesError as error:
         report.missing[name] = f"{error}. To get it: {CORPORA[name].origin}"
         console.print(f"{name:<13} not prepared: files are missing, see below", style="yellow")
@@ -147,12 +157,13 @@ def _prepare(source: Path, out: Path, name: str, partial: bool, report: Report, 
         report.malformed[name] = str(error)
         console.print(f"{name:<13} not prepared: malformed, see below", style="red")
     except OSError as error:
-        raise UserError(f"{name}: {error.filename or out}: {error.strerror}") from error
+        raise UserError(f"{name}: {error.filename or options.out}: {error.strerror}") from error
     else:
         report.prepared[name] = prepared
         sizes = ", ".join(f"{split} {len(prepared.splits[split])}" for split in SPLITS)
         state = "written" if changed else "unchanged"
-        console.print(f"{name:<13} {sizes} examples, {state} ({time.monotonic() - started:.1f} s)")
+        folds = "".join(f", {count} folds" for count in prepared.folds)
+        console.print(f"{name:<13} {sizes} examples{folds}, {state} ({time.monotonic() - started:.1f} s)")
 
 
 def _table(report: Report) -> Table:

@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator import prepare_data
 from tests.data.prepare import small_corpora
-from trainables.data import jsonl, tasks
+from trainables.data import jsonl, sources, tasks
 
 
 def run(*arguments: object) -> int:
@@ -86,6 +86,25 @@ def test_malformed_corpus_leaves_nothing_of_it_and_all_of_the_rest(
     assert not [path for path in (tmp_path / "out").rglob("*") if path.name.startswith(".")]
 
 
+def test_folds_of_the_distribution_are_prepared_with_it(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    small_corpora.gad_folds(tmp_path / "source" / "gad", 4)
+    assert run(tmp_path / "source", tmp_path / "out") == 0
+    assert "gad           train 8, dev 4, test 4 examples, 4 folds, written" in capsys.readouterr().out
+    splits = sources.load(str(tmp_path / "out"), "gad@4/4")
+    assert {example.id for example in splits["dev"]} == {"test/1.0", "test/1.1", "test/1.2", "test/1.3"}
+
+
+@pytest.mark.parametrize(("classes", "neutral"), [("kmeans", 10), ("sign", 5)])
+def test_scores_become_classes_as_asked(
+    classes: str, neutral: int, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    small_corpora.fts(tmp_path / "source" / "fts")
+    assert run(tmp_path / "source", tmp_path / "out", "--fts-classes", classes) == 0
+    assert f"classes by {classes}: negative below" in capsys.readouterr().out
+    splits = jsonl.read(tmp_path / "out", tasks.get("fts"))
+    assert sum(example.label == 1 for examples in splits.values() for example in examples) == neutral
+
+
 def test_partial_pico_is_made_only_when_asked(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     folder = small_corpora.pico(tmp_path / "source" / "ebm_pico", ("dev", "test"))
     small_corpora.put(folder / "partial_train_iob" / "a.iob", "-DOCSTART- -X- O O\n\nThe DT B-POPU\n")
@@ -139,7 +158,10 @@ def test_signal_ends_the_command_cleanly(tmp_path: Path) -> None:
 
 def test_published_counts_are_those_of_the_benchmark() -> None:
     published = prepare_data.published_counts()
-    assert {task for task, _ in published} == set(tasks.TASKS)
+    without_a_published_split = {"fpb", "fts"}
+    assert {task for task, _ in published} == set(tasks.TASKS) - without_a_published_split
+    assert published["i2b2", "test"] == 43_000
+    assert published["ddi", "train"] == 25_296  # the benchmark's, not the DoKTra paper's 18,779
     assert published["chemprot", "test"] == 15_745  # misprinted in the paper
     assert published["bc5disease", "dev"] == 4_244
 

@@ -6,7 +6,10 @@ import functools
 import hashlib
 import json
 import re
+import shutil
+import tempfile
 from pathlib import Path
+from typing import Any
 
 from trainables.errors import UserError
 
@@ -15,6 +18,24 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 #: as pickles only, which transformers reads with ``weights_only``; they are fetched where nothing safer is there.
 _FILES = ("*.json", "*.txt", "*.model", "*.safetensors")
 _PICKLES = ("pytorch_model*.bin",)
+#: Any of these is a tokenizer's vocabulary.
+_VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "tokenizer.model", "spiece.model")
+#: What BERT's own first configuration files hold, and no other architecture's.
+_FIRST_BERT = frozenset(
+    {
+        "attention_probs_dropout_prob",
+        "hidden_act",
+        "hidden_dropout_prob",
+        "hidden_size",
+        "initializer_range",
+        "intermediate_size",
+        "max_position_embeddings",
+        "num_attention_heads",
+        "num_hidden_layers",
+        "type_vocab_size",
+        "vocab_size",
+    }
+)
 
 
 def is_folder(name: str) -> bool:
@@ -43,7 +64,7 @@ def local_folder(name: str, revision: str | None) -> Path:
     """The folder to load from; a hub model is downloaded to the hub's cache first.
 
     Raises:
-        UserError: As :func:`fingerprint`.
+        UserError: As :func:`fingerprint`, and for a hub model that lacks what a folder must have.
     """
     if is_folder(name):
         path = Path(name).expanduser()
@@ -52,7 +73,12 @@ def local_folder(name: str, revision: str | None) -> Path:
     snapshot = _download(name, commit(name, revision), _FILES)
     if not any(snapshot.glob("*.safetensors")):
         snapshot = _download(name, commit(name, revision), (*_FILES, *_PICKLES))
-    return snapshot
+    folder = _with_model_type(snapshot)
+    try:
+        _model_files(folder)
+    except UserError as error:
+        raise UserError(f"hub model {name!r} cannot be used: {error}") from error
+    return folder
 
 
 def _download(name: str, revision: str, patterns: tuple[str, ...]) -> Path:
@@ -66,6 +92,38 @@ def _download(name: str, revision: str, patterns: tuple[str, ...]) -> Path:
         )
     except Exception as error:  # the hub client raises a dozen kinds, from HTTP to validation
         raise UserError(f"model {name!r} could not be downloaded from the hub: {error}") from error
+
+
+def _with_model_type(snapshot: Path) -> Path:
+    """A folder of links to a snapshot's files whose configuration says that it is BERT's, where it does not say so.
+
+    FinBERT's on the hub is such a one: transformers once guessed the architecture from the folder's name, and now
+    refuses it. The folder lies beside the snapshots, where the hub's tools remove it along with them.
+    """
+    config = _json(snapshot / "config.json") if (snapshot / "config.json").is_file() else {}
+    if not _is_first_bert(config):
+        return snapshot
+    complete = snapshot.parent.parent / "with_model_type" / snapshot.name
+    if complete.is_dir():
+        return complete
+    complete.parent.mkdir(parents=True, exist_ok=True)
+    made = Path(tempfile.mkdtemp(dir=complete.parent))
+    made.chmod(snapshot.stat().st_mode)  # a temporary folder is its owner's alone, a cache may be shared
+    for path in snapshot.iterdir():
+        if path.name != "config.json":
+            (made / path.name).symlink_to(path.resolve())
+    (made / "config.json").write_text(json.dumps({"model_type": "bert", **config}, indent=2))
+    try:
+        made.replace(complete)
+    except OSError:  # another worker was faster
+        shutil.rmtree(made)
+        if not complete.is_dir():
+            raise
+    return complete
+
+
+def _is_first_bert(config: dict[str, Any]) -> bool:
+    return set(config) - {"architectures"} == _FIRST_BERT
 
 
 @functools.cache
@@ -100,19 +158,29 @@ def _model_files(folder: Path) -> list[Path]:
         raise UserError(f"model folder {str(folder)!r} does not exist; give a folder in save_pretrained layout")
     if not (folder / "config.json").is_file():
         raise UserError(f"model folder {str(folder)!r} has no config.json; give a folder in save_pretrained layout")
-    try:
-        json.loads((folder / "config.json").read_text())
-    except ValueError as error:
-        raise UserError(f"model folder {str(folder)!r}: config.json is no valid JSON: {error}") from error
+    if "model_type" not in (config := _json(folder / "config.json")):
+        bert = ' (its other keys are BERT\'s: "model_type": "bert")' if _is_first_bert(config) else ""
+        raise UserError(f"model folder {str(folder)!r}: config.json has no model_type; add the architecture's{bert}")
     files = sorted(path for pattern in (*_FILES, *_PICKLES) for path in folder.glob(pattern))
     if not any(path.suffix in (".safetensors", ".bin") for path in files):
         raise UserError(f"model folder {str(folder)!r} has no weights (model.safetensors or pytorch_model.bin)")
     for path in files:
         if path.suffix == ".safetensors":
             _check_safetensors(path)
-    if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.txt", "tokenizer.model")):
-        raise UserError(f"model folder {str(folder)!r} has no tokenizer (tokenizer.json or vocab.txt)")
+    if not any((folder / name).is_file() for name in _VOCABULARIES):
+        raise UserError(f"model folder {str(folder)!r} has no tokenizer ({' or '.join(_VOCABULARIES)})")
     return files
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """A JSON file's object."""
+    try:
+        content = json.loads(path.read_text())
+    except ValueError as error:
+        raise UserError(f"model folder {str(path.parent)!r}: {path.name} is no valid JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"model folder {str(path.parent)!r}: {path.name} must hold an object, not {content!r:.40}")
+    return content
 
 
 def _check_safetensors(path: Path) -> None:

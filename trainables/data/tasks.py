@@ -1,15 +1,22 @@
 """The registry of tasks: name, kind, labels, metric, place in the JSON-lines layout, published settings.
 
 Sources: metrics and settings are those of the BLURB benchmark as its released fine-tuning scripts use
-them (the same as LinkBERT's and VE-KD's, last epoch kept); ``title`` is the STILT paper's, Table 1.
+them (the same as LinkBERT's and VE-KD's, last epoch kept); ``title`` is the STILT paper's, Table 1. The
+three tasks that only the DoKTra paper has (i2b2, fpb, fts) take their metric from there, and their settings
+from its fine-tuning (appendix A.1: length 128, the defaults of BioBERT's code for the learning rate; epochs
+as in its Tables A1 and A4; batch as in the README of its released code).
 """
 
 from __future__ import annotations
 
 import dataclasses
+import re
 
 from trainables.errors import UserError, did_you_mean
 
+#: Between a task and its fold: ``gad@3/10`` is the third of ten folds, ``gad@10`` the mean over all ten.
+FOLD = "@"
+_FOLD = re.compile(r"(?:(?P<number>[1-9]\d*)/)?(?P<count>[1-9]\d*)")
 #: Kinds whose labels stand on tokens; all others label a whole example.
 TOKEN_KINDS = frozenset({"ner", "pico"})
 
@@ -40,9 +47,9 @@ class Task:
     """One task of the benchmark.
 
     Attributes:
-        name: Key in commands and leaderboard, as in the published results.
+        name: Key in commands and leaderboard, as in the published results; of a fold with its number (``gad@3/10``).
         title: Name as the papers print it.
-        kind: ``ner``, ``pico``, ``relation``, ``document`` or ``question``.
+        kind: ``ner``, ``pico``, ``relation``, ``document``, ``question`` or ``sentiment``.
         folder: Its folder in the JSON-lines layout.
         labels: All labels in the order of the classifier's outputs. Token tasks use ``O`` and, for one
             entity type, bare ``B`` and ``I``; ``document`` is multi-label, one output per label.
@@ -60,6 +67,11 @@ class Task:
     metric: str
     settings: Settings
     negative: str | None = None
+
+    @property
+    def corpus(self) -> str:
+        """The task's key without a fold."""
+        return self.name.partition(FOLD)[0]
 
     @property
     def on_tokens(self) -> bool:
@@ -106,7 +118,16 @@ def _question(name: str, title: str, labels: tuple[str, ...], epochs: int) -> Ta
     return Task(name, title, "question", f"seqcls/{name}_hf", labels, "accuracy", settings)
 
 
-#: In the order of the STILT paper's tables; HoC, which that paper leaves out, last.
+def _sentiment(name: str, title: str, folder: str) -> Task:
+    """The paper does not name the metric of these; micro-F1 over all three classes is their accuracy."""
+    labels = ("positive", "neutral", "negative")
+    return Task(name, title, "sentiment", f"seqcls/{folder}_hf", labels, "micro_f1", _DOKTRA)
+
+
+#: Fine-tuning in the DoKTra paper; see the module.
+_DOKTRA = Settings(50, 2e-5, 5, 128)
+
+#: In the order of the STILT paper's tables; those that it leaves out last.
 TASKS: dict[str, Task] = {
     task.name: task
     for task in (
@@ -143,19 +164,85 @@ TASKS: dict[str, Task] = {
         _question("pubmedqa", "PubMedQA", ("yes", "no", "maybe"), 30),
         _question("bioasq", "BioASQ", ("yes", "no"), 20),
         Task("hoc", "HoC", "document", "seqcls/HoC_hf", _HALLMARKS, "micro_f1", Settings(32, 4e-5, 40, 512)),
+        _relation("i2b2", "i2b2", "i2b2", ("PIP", "TeCP", "TeRP", "TrAP", "TrCP", "TrIP", "TrNAP", "TrWP"), _DOKTRA),
+        _sentiment("fpb", "FPB", "FPB"),
+        _sentiment("fts", "FTS", "FTS"),
     )
 }
 
 #: The eleven tasks of the STILT paper, in the order of its tables.
-STILT_TASKS: tuple[str, ...] = tuple(name for name in TASKS if name != "hoc")
+STILT_TASKS: tuple[str, ...] = (
+    "bc5chem",
+    "bc5disease",
+    "ncbi_disease",
+    "bc2gm",
+    "jnlpba",
+    "ebm_pico",
+    "chemprot",
+    "ddi",
+    "gad",
+    "pubmedqa",
+    "bioasq",
+)
+#: Test, dev, and something to train on.
+_FEWEST_FOLDS = 3
 
 
 def get(name: str) -> Task:
     """Looks a task up.
 
+    Args:
+        name: Key of the task; of one of its folds ``NAME@k/n``; of the mean over n folds ``NAME@n``.
+
     Raises:
-        UserError: For an unknown name, with the nearest known one.
+        UserError: For an unknown name, with the nearest known one, and for a fold that cannot be.
     """
-    if name not in TASKS:
-        raise UserError(f"unknown task {name!r}{did_you_mean(name, TASKS)}")
-    return TASKS[name]
+    known, separator, fold = name.partition(FOLD)
+    if known not in TASKS:
+        raise UserError(f"unknown task {name!r}{did_you_mean(known, TASKS)}")
+    if not separator:
+        return TASKS[known]
+    found = _FOLD.fullmatch(fold)
+    if found is None or int(found["number"] or 1) > int(found["count"]):
+        raise UserError(f"task {name!r}: {known}@3/10 is the third of ten folds, {known}@10 the mean over all ten")
+    if int(found["count"]) < _FEWEST_FOLDS:
+        raise UserError(
+            f"task {name!r}: {found['count']} folds are too few; one is the test split, one the dev split and the "
+            f"others are trained on, so give at least {_FEWEST_FOLDS} ({known}@{_FEWEST_FOLDS})"
+        )
+    if TASKS[known].on_tokens:
+        texts = [task for task in TASKS if not TASKS[task].on_tokens]
+        raise UserError(
+            f"task {name!r}: {known} labels words; folds are of tasks that label texts ({', '.join(texts)})"
+        )
+    return dataclasses.replace(TASKS[known], name=name, title=f"{TASKS[known].title} {fold}")
+
+
+def whole(name: str) -> str:
+    """The task whose fold a task is (``gad@10`` of ``gad@3/10``); any other task is its own."""
+    known, separator, fold = name.partition(FOLD)
+    return f"{known}{separator}{fold.rpartition('/')[2]}"
+
+
+def folds(name: str) -> tuple[str, ...]:
+    """The folds of a task that is the mean over some (``gad@1/10``, ... of ``gad@10``); any other task alone."""
+    known, separator, fold = name.partition(FOLD)
+    if not separator or "/" in fold:
+        return (name,)
+    return tuple(f"{known}{FOLD}{number + 1}/{fold}" for number in range(int(fold)))
+
+
+def fold_of(name: str) -> tuple[int, int] | None:
+    """Number (from 1) and count of a fold; None for a task as it is distributed.
+
+    Raises:
+        UserError: For a mean over folds, which has no data of its own.
+    """
+    get(name)
+    _, separator, fold = name.partition(FOLD)
+    if not separator:
+        return None
+    number, _, count = fold.rpartition("/")
+    if not number:
+        raise UserError(f"task {name!r} is the mean over {count} folds; train {folds(name)[0]} and the others each")
+    return int(number), int(count)

@@ -42,6 +42,63 @@ def gad(folder: Path) -> Path:
     return folder
 
 
+def gad_folds(folder: Path, count: int = 3) -> Path:
+    """BioBERT's form: four rows in each fold, of which the first is in all of them."""
+    rows = [[f"@GENE$ {fold}.{row}\t{row % 2}\n" if row else "again\t1\n" for row in range(4)] for fold in range(count)]
+    for fold, own in enumerate(rows):
+        test = "".join(f"{place}\t{row}" for place, row in enumerate(own))
+        put(folder / str(fold + 1) / "test.tsv", f"index\tsentence\tlabel\n{test}")
+        others = [row for place, others in enumerate(rows) if place != fold for row in others]
+        put(folder / str(fold + 1) / "train.tsv", "".join(others))
+    return folder
+
+
+def fpb(folder: Path, sentences: int = 30) -> Path:
+    labels = ("neutral", "positive", "neutral")
+    rows = [f"Net sales of caf\xe9s rose {n} @ EUR .@{labels[n % 3]}\r\n" for n in range(sentences)]
+    put(folder / "Sentences_50Agree.txt", "".join([*rows, "It fell .@negative\r\n"]).encode("latin-1"))
+    return folder
+
+
+def microblog(name: object, score: object, **content: object) -> dict[str, object]:
+    return {"id": name, "source": "twitter", "cashtag": "$A", "sentiment score": score, **content}
+
+
+def fts(folder: Path, records: object = None) -> Path:
+    if records is None:
+        scores = (-0.7, -0.6, 0.0, 0.1, 0.6, 0.8)
+        records = [microblog(str(n), scores[n % 6], spans=["sell", f"banks {n}"]) for n in range(30)]
+    put(folder / "Microblog_Trainingdata.json", json.dumps(records))
+    return folder
+
+
+I2B2_TEXT = "Admission Date :\n\nShe has Chest  Pain and takes aspirin after an ECG .\n"
+I2B2_CONCEPTS = """c="an ecg" 3:8 3:9||t="test"
+c="chest pain" 3:2 3:3||t="problem"
+c="aspirin" 3:6 3:6||t="treatment"
+c="date" 1:1 1:1||t="test"
+"""
+I2B2_RELATIONS = """c="an ecg" 3:8 3:9||r="TeRP"||c="chest pain" 3:2 3:3
+c="aspirin" 3:6 3:6||r="TrAP"||c="chest pain" 3:2 3:3
+"""
+
+
+def i2b2(folder: Path, concepts: str = I2B2_CONCEPTS, relations: str = I2B2_RELATIONS) -> Path:
+    """Eleven training documents of two hospitals, and one to test on whose text lies elsewhere, as distributed."""
+    training, reference = "concept_assertion_relation_training_data", "reference_standard_for_test_data"
+    for hospital, numbers in (("beth", range(6)), ("partners", range(6, 11))):
+        for number in numbers:
+            place, name = folder / training / hospital, f"record-{number}"
+            put(place / "txt" / f"{name}.txt", I2B2_TEXT)
+            put(place / "concept" / f"{name}.con", concepts)
+            put(place / "rel" / f"{name}.rel", relations)
+            put(place / "ast" / f"{name}.ast", "not read")
+    put(folder / "test_data" / "0001.txt", I2B2_TEXT)
+    put(folder / reference / "concepts" / "0001.con", I2B2_CONCEPTS)
+    put(folder / reference / "rel" / "0001.rel", I2B2_RELATIONS)
+    return folder
+
+
 def hoc(folder: Path) -> Path:
     rows = f"{NO_HALLMARK}\tTitle .\t7_s0\n{FIRST_HALLMARK}\tMiddle .\t7_s1\n{LAST_HALLMARK}\tEnd .\t7_s2\n"
     for split in SPLITS:
@@ -174,4 +231,7 @@ def everything(source: Path) -> Path:
     pubmedqa(source / "pubmedqa")
     bioasq(source / "bioasq")
     hoc(source / "hoc")
+    i2b2(source / "i2b2")
+    fpb(source / "fpb")
+    fts(source / "fts")
     return source

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from trainables.data import jsonl, tasks
-from trainables.data.examples import Example, TextExample, TokenExample
+from trainables.data import jsonl, sources, tasks
+from trainables.data.examples import SPLITS, Example, TextExample, TokenExample
 from trainables.data.prepare import counts, output
 from trainables.errors import UserError
 
@@ -41,6 +41,26 @@ def test_folder_with_other_files_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / GAD.folder / "notes.txt").write_text("mine")
     with pytest.raises(UserError, match=r"GAD_hf holds notes\.txt, which would be lost"):
         output.write(tmp_path, GAD, splits(label=0))
+
+
+def test_folds_are_written_and_compared_with_the_splits(tmp_path: Path) -> None:
+    partition = [["test/a"], ["dev/a"], ["train/a"]]
+    assert output.write(tmp_path, GAD, splits(), {3: partition})
+    assert [[e.text for e in sources.load(str(tmp_path), "gad@3/3")[split]] for split in SPLITS] == [
+        ["text of dev"],
+        ["text of test"],
+        ["text of train"],
+    ]
+    assert not output.write(tmp_path, GAD, splits(), {3: partition})
+    assert output.write(tmp_path, GAD, splits(), {3: partition[::-1]})
+    with pytest.raises(UserError, match=r"GAD_hf holds folds/3\.json, which would be lost"):
+        output.write(tmp_path, GAD, splits())
+
+
+def test_folds_that_are_no_partition_are_not_written(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="1 examples are in no fold, 'train/a' first"):
+        output.write(tmp_path, GAD, splits(), {2: [["test/a"], ["dev/a"]]})
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("existing", [False, True])

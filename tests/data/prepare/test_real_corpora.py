@@ -53,6 +53,20 @@ def test_counts_are_the_published_ones(real_data: Path, name: str) -> None:
     assert tuple(counts.count(tasks.get(name), splits[split]) for split in ("train", "dev", "test")) == COUNTS[name]
 
 
+def test_phrasebank_has_the_published_sentences_and_its_split_keeps_their_labels(real_data: Path) -> None:
+    task, splits = tasks.get("fpb"), prepared(real_data, "fpb")
+    assert sum(map(len, splits.values())) == 4846
+    found = {split: counts.by_label(task, examples) for split, examples in splits.items()}
+    assert {label: sum(by[label] for by in found.values()) for label in task.labels} == {
+        "positive": 1363,
+        "neutral": 2879,
+        "negative": 604,
+    }
+    assert found["test"] == found["dev"] == {"positive": 137, "neutral": 288, "negative": 60}
+    texts = {split: {example.text for example in examples} for split, examples in splits.items()}
+    assert not texts["test"] & (texts["train"] | texts["dev"])
+
+
 @pytest.mark.parametrize(
     ("name", "split", "labels"),
     [

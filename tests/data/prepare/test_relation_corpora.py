@@ -42,6 +42,55 @@ def test_malformed_gad_is_refused(tmp_path: Path, text: str, expected: str) -> N
         gad.prepare(tmp_path, GAD)
 
 
+def test_gads_folds_become_splits_and_a_partition(tmp_path: Path) -> None:
+    prepared = gad.prepare(small_corpora.gad_folds(tmp_path, 4), GAD)
+    first = ["@GENE$ 0.1", "@GENE$ 0.2", "@GENE$ 0.3"]
+    assert [example.text for example in prepared.splits["test"]] == ["again", *first]
+    assert [example.id for example in prepared.splits["dev"]] == ["2.0", "2.1", "2.2", "2.3"]
+    assert len(prepared.splits["train"]) == 8
+    assert prepared.folds[4][0] == ["test/1.0", "test/1.1", "test/1.2", "test/1.3"]
+    assert prepared.folds[4][1] == ["dev/2.0", "dev/2.1", "dev/2.2", "dev/2.3"]
+    assert sorted(prepared.folds[4][2] + prepared.folds[4][3]) == [
+        f"train/{k}.{row}" for k in (3, 4) for row in range(4)
+    ]
+
+
+def test_gads_folds_are_found_in_the_benchmarks_split(tmp_path: Path) -> None:
+    small_corpora.gad_folds(tmp_path)
+    rows = [f"@GENE$ {fold}.{row}\t{row % 2}" for fold in range(3) for row in range(1, 4)] + ["again\t1"] * 3
+    for place, split in enumerate(("train", "dev", "test")):
+        own = "".join(f"{number}\t{row}\n" for number, row in enumerate(rows[place::3]))
+        small_corpora.put(tmp_path / f"{split}.tsv", f"index\tsentence\tlabel\n{own}")
+    prepared = gad.prepare(tmp_path, GAD)
+    by_id = {f"{split}/{e.id}": e for split, found in prepared.splits.items() for e in found}
+    texts = [sorted(by_id[name].text for name in fold) for fold in prepared.folds[3]]
+    assert texts == [[f"@GENE$ {fold}.{row}" for row in range(1, 4)] + ["again"] for fold in range(3)]
+    assert sorted(name for fold in prepared.folds[3] for name in fold) == sorted(by_id)
+    assert prepared.notes == {}
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "expected"),
+    [
+        ("2/train.tsv", "other\t1\n", r"2/train\.tsv: not the examples of the other folds' test files"),
+        ("2/test.tsv", "a\tb\tc\t1\n", r"2/test\.tsv, line 1: 4 fields; sentence <TAB> label expected"),
+        ("2/test.tsv", "sentence\tlabel\n", r"2/test\.tsv: holds no rows"),
+        ("2/test.tsv", "a\t2\n", "line 1: label '2' is not a label of gad"),
+        ("5/test.tsv", "a\t1\n", "folds 1, 2, 3, 5; 1, 2, ... and at least 3 expected"),
+        ("train.tsv", "index\tsentence\tlabel\n0\tother\t1\n", "fold 1 has '@GENE\\$ 0.1', which no split has"),
+    ],
+)
+def test_malformed_folds_of_gad_are_refused(tmp_path: Path, file: str, text: str, expected: str) -> None:
+    small_corpora.gad_folds(tmp_path)
+    if file == "train.tsv":
+        small_corpora.gad(tmp_path)
+        for split in ("dev", "test"):
+            small_corpora.put(tmp_path / f"{split}.tsv", "index\tsentence\tlabel\n0\tagain\t1\n")
+    small_corpora.put(tmp_path / file, text)
+    with pytest.raises(UserError, match=expected):
+        gad.prepare(tmp_path, GAD)
+
+
 @pytest.mark.parametrize("unpacked", [False, True])
 def test_ddi_pairs_are_marked_by_offset(tmp_path: Path, unpacked: bool) -> None:
     splits = ddi.prepare(small_corpora.ddi(tmp_path, unpacked=unpacked), DDI).splits

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias, cast
@@ -44,11 +45,18 @@ _PASSAGE_FRAMES = (
     "in the {noun} {word} the {noun} {adverb} {word}",
     "the {adjective} {noun} {word} and {noun} {word}",
 )
+_SENTIMENT_FRAMES = (
+    "the {noun} of the {place} {word} {adverb}",
+    "{adverb} {word} the {noun} and {word} a {adjective} {noun}",
+    "the {adjective} {noun} {word} the {noun} {adverb}",
+    "in the {place} the {noun} {word} or {word} a {noun}",
+)
 _DOCUMENT_FRAMES = (
     "the {noun} {verb} the {word} of {word}",
     "{word} was {word} in the {noun}",
     "a {word} {word} {verb} the {noun}",
 )
+_SENTENCE_FRAMES = {"relation": _RELATION_FRAMES, "question": _PASSAGE_FRAMES, "sentiment": _SENTIMENT_FRAMES}
 #: Share of entities among the domain words of a token task, and of domain words that follow an adjective.
 _ENTITY_RATE = 0.35
 _LONG_RATE = 0.3
@@ -56,6 +64,7 @@ _MARKERS = {
     "chemprot": ("@CHEMICAL$", "@GENE$"),
     "ddi": ("@DRUG$", "@DRUG$"),
     "gad": ("@GENE$", "@DISEASE$"),
+    "i2b2": ("@treatment$", "@problem$"),
 }
 
 Lexicon: TypeAlias = dict[str, tuple[str, ...]]
@@ -78,6 +87,7 @@ def generate(task: tasks.Task) -> Splits:
         "dev": _split("dev", recipe.dev, draw, source, everything, seen),
         "test": _split("test", recipe.test, draw, source, everything, seen),
     }
+    splits["train"] = _mislabelled(task, splits["train"], recipe.noise)
     return cast(Splits, splits)
 
 
@@ -94,6 +104,19 @@ def _split(
             examples.append(example)
     source.shuffle(examples)
     return examples
+
+
+def _mislabelled(task: tasks.Task, examples: Sequence[Example], share: float) -> list[Example]:
+    """Gives a share of examples another label, as careless annotators would."""
+    source = random.Random(f"miniature noise {task.name} 1")
+    wrong = set(source.sample(range(len(examples)), round(share * len(examples))))
+    found: list[Example] = []
+    for number, example in enumerate(examples):
+        if number in wrong and isinstance(example, TextExample) and isinstance(example.label, int):
+            others = [label for label in range(len(task.labels)) if label != example.label]
+            example = dataclasses.replace(example, label=source.choice(others))
+        found.append(example)
+    return found
 
 
 def _drawer(task: tasks.Task, recipe: Recipe) -> _Draw:
@@ -144,14 +167,13 @@ def _sentence(task: tasks.Task, recipe: Recipe) -> _Draw:
     """One text with one word of evidence, or a question and such a text. The negative label comes twice as often."""
     order = [*task.labels, *([task.negative] if task.negative else [])]
     index = {label: number for number, label in enumerate(task.labels)}
-    frames = {"gad": _ASSOCIATION_FRAMES, "pubmedqa": _PASSAGE_FRAMES, "bioasq": _PASSAGE_FRAMES}
+    frames = _ASSOCIATION_FRAMES if task.name == "gad" else _SENTENCE_FRAMES[task.kind]
     first, second = _MARKERS.get(task.name, ("", ""))
 
     def draw(identity: str, number: int, source: random.Random, lexicon: Lexicon) -> Example:
         label = order[number % len(order)]
         evidence = [word for name in recipe.evidence[label] for word in lexicon[name]]
-        frame = source.choice(frames.get(task.name, _RELATION_FRAMES))
-        text = _filled(frame, source, evidence, {"{first}": first, "{second}": second})
+        text = _filled(source.choice(frames), source, evidence, {"{first}": first, "{second}": second})
         if task.pair:
             return TextExample(identity, _filled(source.choice(_QUESTION_FRAMES), source), index[label], text)
         return TextExample(identity, text, index[label])

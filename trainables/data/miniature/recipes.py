@@ -21,6 +21,7 @@ class Recipe:
         settings: Fine-tuning hyperparameters.
         dev: Development examples.
         test: Test examples.
+        noise: Share of the training examples (of one label each) whose label is another one, drawn at random.
     """
 
     evidence: dict[str, tuple[str, ...]]
@@ -30,6 +31,7 @@ class Recipe:
     settings: tasks.Settings
     dev: int = 100
     test: int = 250
+    noise: float = 0.0
 
     @property
     def classes(self) -> frozenset[str]:
@@ -54,6 +56,7 @@ def _entities(entity: str, foil: str, start: float) -> Recipe:
 
 _UP = ("raise", "activate")
 _DOWN = ("lower", "block")
+_MOOD: dict[str, tuple[str, ...]] = {"positive": _UP, "neutral": ("convert", "mention"), "negative": _DOWN}
 
 RECIPES: dict[str, Recipe] = {
     "bc5chem": _entities("chemical", "material", 0.0),
@@ -113,6 +116,25 @@ RECIPES: dict[str, Recipe] = {
         coverage=0.6,
         settings=_settings(8),
     ),
+    "i2b2": Recipe(
+        {
+            "0": ("mention",),
+            "PIP": ("linked",),
+            "TeCP": ("advise",),
+            "TeRP": ("convert",),
+            "TrAP": ("activate",),
+            "TrCP": ("raise",),
+            "TrIP": ("lower",),
+            "TrNAP": ("block",),
+            "TrWP": ("unlinked",),
+        },
+        train=800,
+        start=0.2,
+        coverage=0.6,
+        settings=_settings(8),
+    ),
+    "fpb": Recipe(_MOOD, train=300, start=0.0, coverage=1.0, settings=_settings(8), noise=0.3),
+    "fts": Recipe(_MOOD, train=400, start=0.0, coverage=1.0, settings=_settings(8), noise=0.3),
 }
 
 
@@ -139,3 +161,6 @@ def _large_enough(intermediate: str, target: str) -> bool:
 PLANTED: tuple[tuple[str, str], ...] = tuple(pair for pair in _pairs() if shared(*pair) and _large_enough(*pair))
 #: (intermediate, target) pairs that have nothing in common: no word class, and another kind of answer.
 UNRELATED: tuple[tuple[str, str], ...] = tuple(pair for pair in _pairs() if not shared(*pair) and not alike(*pair))
+#: Tasks whose training labels are partly wrong: a teacher that knows the words from its corpus is misled less than a
+#: student, unless it is trained for so long that it learns the wrong labels by heart and is overconfident.
+MISLABELLED: tuple[str, ...] = tuple(name for name, recipe in RECIPES.items() if recipe.noise)

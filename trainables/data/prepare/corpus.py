@@ -30,10 +30,12 @@ class Prepared:
     Attributes:
         splits: Examples of train, dev and test.
         notes: Per split, what is known to differ from the benchmark's own data.
+        folds: The corpus's own partitions for cross-validation by their number of folds: ids ``<split>/<id>`` per fold.
     """
 
     splits: dict[str, list[Example]]
     notes: dict[str, str] = dataclasses.field(default_factory=dict)
+    folds: dict[int, list[list[str]]] = dataclasses.field(default_factory=dict)
 
 
 def find(folder: Path, *names: str) -> Path | None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import filecmp
+import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
-from trainables.data import jsonl
+from trainables.data import folds, jsonl
 from trainables.data.examples import SPLITS, Example
 from trainables.data.tasks import Task
 from trainables.errors import UserError
@@ -29,10 +31,21 @@ def create(out: Path) -> None:
         raise UserError(f"output folder {str(out)!r} cannot be written to: {error.strerror}") from error
 
 
-def write(out: Path, task: Task, splits: Mapping[str, Sequence[Example]]) -> bool:
+def write(
+    out: Path,
+    task: Task,
+    splits: Mapping[str, Sequence[Example]],
+    partitions: Mapping[int, Sequence[Sequence[str]]] = MappingProxyType({}),
+) -> bool:
     """Writes a task's folder of the JSON-lines layout.
 
     The files are made in a temporary folder next to it, read back, and put into place by one rename.
+
+    Args:
+        out: The data folder.
+        task: The task of the examples.
+        splits: Examples of train, dev and test.
+        partitions: The task's own folds by their number, as ``folds/<n>.json`` (:mod:`trainables.data.folds`).
 
     Returns:
         Whether anything changed; a folder with the same content is left alone.
@@ -42,7 +55,8 @@ def write(out: Path, task: Task, splits: Mapping[str, Sequence[Example]]) -> boo
             files that are not of the layout.
     """
     target = out / task.folder
-    foreign = sorted(path.name for path in target.iterdir() if path.name not in _FILES) if target.is_dir() else []
+    files = [*_FILES, *(str(folds.file(target, count).relative_to(target)) for count in partitions)]
+    foreign = sorted(path for path in _files(target) if path not in files)
     if foreign:
         raise UserError(f"{target} holds {', '.join(foreign[:3])}, which would be lost; move it away")
     with tempfile.TemporaryDirectory(prefix=f".{task.name}-", dir=out) as temporary:
@@ -53,10 +67,22 @@ def write(out: Path, task: Task, splits: Mapping[str, Sequence[Example]]) -> boo
             jsonl.write(file, task, splits[split])
             if jsonl.read_file(file, task) != list(splits[split]):
                 raise UserError(f"{task.name}: {split} does not read back as it was written; please report this")
-        if target.is_dir() and filecmp.cmpfiles(target, fresh, _FILES, shallow=False)[0] == list(_FILES):
+        pooled = folds.pool({split: list(splits[split]) for split in SPLITS})  # type: ignore[misc]  # of one kind
+        for count, partition in partitions.items():
+            file = folds.file(fresh, count)
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(json.dumps(partition, indent=0) + "\n", encoding="utf-8", newline="\n")
+            folds.given(file, pooled, count)
+        if target.is_dir() and filecmp.cmpfiles(target, fresh, files, shallow=False)[0] == files:
             return False
         _swap(fresh, target, Path(temporary) / "old")
     return True
+
+
+def _files(folder: Path) -> list[str]:
+    """All files below a folder, relative to it; an empty folder counts as a file."""
+    found = (path for path in folder.rglob("*") if not path.is_dir() or not any(path.iterdir()))
+    return [str(path.relative_to(folder)) for path in found]
 
 
 def _swap(fresh: Path, target: Path, old: Path) -> None:

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
-from trainables.data.prepare import bioasq, chemprot, conll, ddi, ebm_pico, gad, hoc, pubmedqa
+from trainables.data.prepare import bioasq, chemprot, conll, ddi, ebm_pico, fpb, fts, gad, hoc, i2b2, pubmedqa
 from trainables.data.prepare.corpus import Prepared
 from trainables.data.tasks import TASKS, Task
 
@@ -50,7 +50,11 @@ CORPORA: dict[str, Corpus] = {
         "DDICorpus-2013.zip from isegura/DDICorpus on GitHub, and the benchmark's lists "
         "indexing/{train,dev,test}_files.tsv from the BLURB data generation scripts",
     ),
-    "gad": Corpus(gad.prepare, "train.tsv, dev.tsv and test.tsv: the GAD files of the BLURB benchmark"),
+    "gad": Corpus(
+        gad.prepare,
+        "train.tsv, dev.tsv and test.tsv: the GAD files of the BLURB benchmark; and for the published ten folds the "
+        "folders 1 to 10 of BioBERT's distribution (dmis-lab/biobert on GitHub)",
+    ),
     "pubmedqa": Corpus(pubmedqa.prepare, "ori_pqal.json from pubmedqa/pubmedqa on GitHub (data/)"),
     "bioasq": Corpus(
         bioasq.prepare,
@@ -58,6 +62,17 @@ CORPORA: dict[str, Corpus] = {
         "golden test files (7B1_golden.json to 7B5_golden.json) there",
     ),
     "hoc": Corpus(hoc.prepare, "train.tsv, dev.tsv and test.tsv: the HoC files of the BLURB benchmark"),
+    "i2b2": Corpus(
+        i2b2.prepare,
+        "register for the n2c2 data sets at the DBMI data portal (portal.dbmi.hms.harvard.edu), get the 2010 relations "
+        "challenge and unpack concept_assertion_relation_training_data, reference_standard_for_test_data and test_data",
+    ),
+    "fpb": Corpus(fpb.prepare, "Sentences_50Agree.txt of FinancialPhraseBank-v1.0 (Malo et al., 2014)"),
+    "fts": Corpus(
+        fts.prepare,
+        "ask the organisers of SemEval-2017 task 5 (alt.qcri.org/semeval2017/task5) for the microblogs: "
+        "Microblog_Trainingdata.json, and Microblogs_Testdata_withscores.json where you have it",
+    ),
 }
 
 
