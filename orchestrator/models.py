@@ -39,11 +39,21 @@ def _miniature(corpus: str, vocabulary_size: int) -> Stage:
     )
 
 
-#: Models by name. Each makes its expression when asked for; nothing is hashed or downloaded before its key is.
+#: Models by name, which is theirs in the published results. Each makes its expression when asked for; nothing is hashed
+#: or downloaded before its key is. RoBERTa-large-PM of the DoKTra paper's Table 3 is on no hub: download it from
+#: github.com/facebookresearch/bio-lm and give roberta_pm_large=FOLDER.
 MODELS: Mapping[str, Callable[[], Stage]] = MappingProxyType(
     {
         "bert_base": lambda: Pretrained("google-bert/bert-base-uncased"),
         "pubmedbert": lambda: Pretrained("microsoft/BiomedNLP-BiomedBERT-base-uncased-abstract"),
+        # Not biobert-base-cased-v1.1, the same weights: that one lacks the file that says its vocabulary is cased.
+        "biobert": lambda: Pretrained("dmis-lab/biobert-v1.1"),
+        # Yang et al. (2020), with a vocabulary of its own, which the DoKTra paper used; weights as a pickle only.
+        "finbert": lambda: Pretrained("yiyanghkust/finbert-pretrain"),
+        # The paper does not say which of the two versions it used; the second is the better one on most tasks.
+        "albert_xlarge": lambda: Pretrained("albert/albert-xlarge-v2"),
+        "roberta_large": lambda: Pretrained("FacebookAI/roberta-large"),
+        "roberta_base": lambda: Pretrained("FacebookAI/roberta-base"),
         # Too few pieces for whole names, so syllables are left, which spell domain words.
         "mini_general": functools.partial(_miniature, "mini:general", 600),
         # Enough that nearly every domain word is a piece of its own.
@@ -57,7 +67,8 @@ def resolve(text: str) -> tuple[str, Stage]:
 
     Args:
         text: A name in :data:`MODELS`, ``owner/name`` on the hub (``owner/name@revision`` for a commit, branch or
-            tag), a folder in ``save_pretrained`` layout, or ``name=`` and one of these to choose the name.
+            tag), a folder in ``save_pretrained`` layout, a JSON or YAML file of an expression (a model that is yet to
+            be trained), or ``name=`` and one of these to choose the name.
 
     Returns:
         The model's name in the leaderboard and its expression.
@@ -83,6 +94,13 @@ def resolve(text: str) -> tuple[str, Stage]:
 def _resolve(text: str) -> tuple[str, Stage]:
     if text in MODELS:
         return text, MODELS[text]()
+    if text.endswith((".json", ".yaml", ".yml")) and Path(text).is_file():
+        from orchestrator import expression_files
+
+        stage = expression_files.stage(Path(text))
+        if not stage.makes_model:
+            raise UserError(f"{text!r} holds a {type(stage).__name__}, which has no weights; give a stage that trains")
+        return Path(text).stem, stage
     if text and pretrained.is_folder(text):
         name = Path(text).expanduser().resolve().name
         if name in MODELS:

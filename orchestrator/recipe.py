@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from trainables.errors import UserError, did_you_mean
 from trainables.expression import KEY_LENGTH, Stage, from_json
+from trainables.stages import CrossValidation
+
+_OF_SEARCH = ("study", "trial")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +27,8 @@ class Recipe:
         intermediate: Key of the task trained before the target, if any.
         teachers: Keys of the teachers, if any.
         student: Key of the student's architecture where it differs from ``model``.
+        study: Name of the search that asked for it, if any.
+        trial: Its number in that search.
     """
 
     stage: Stage
@@ -34,13 +39,17 @@ class Recipe:
     intermediate: str | None = None
     teachers: tuple[str, ...] = ()
     student: str | None = None
+    study: str | None = None
+    trial: int | None = None
 
     def row_key(self, sweep: str) -> str:
         """Identity of the leaderboard row: a hash of the sweep's name, the root stage's key and the row's labels.
 
-        The labels count, since the same weights may be asked for under two names of a model.
+        The labels count, since the same weights may be asked for under two names of a model, or by two trials of a
+        search. Those of a search count only where it has them: rows without have the keys they always had.
         """
-        labels = (sweep, self.stage.key, self.method, self.model, self.task, self.intermediate or "", *self.teachers)
+        labels = [sweep, self.stage.key, self.method, self.model, self.task, self.intermediate or "", *self.teachers]
+        labels += [f"{name}={value}" for name, value in self._of_search().items()]
         return hashlib.sha256("\0".join(labels).encode()).hexdigest()[:KEY_LENGTH]
 
     def to_json(self) -> dict[str, Any]:
@@ -50,8 +59,11 @@ class Recipe:
         moved or gone by the time that the manifest is read.
         """
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        for name in _OF_SEARCH:  # left out where not set: the manifest of a grid stays the file that it was
+            del fields[name]
         return {
             **fields,
+            **self._of_search(),
             "stage": self.stage.to_json(),
             "teachers": list(self.teachers),
             "keys": [stage.key for stage in _nodes(self.stage)],
@@ -76,6 +88,31 @@ class Recipe:
         for node, key in zip(_nodes(stage), form.get("keys", ()), strict=False):
             node.__dict__["key"] = key  # where the cached property keeps it
         return cls(**{**fields, "stage": stage, "teachers": tuple(fields.get("teachers") or ())})
+
+    def _of_search(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in _OF_SEARCH if getattr(self, name) is not None}
+
+
+def fold_recipes(recipe: Recipe) -> list[Recipe]:
+    """The rows of a cross-validation's folds: the same labels, and each fold's own task (``gad@3/10``).
+
+    Args:
+        recipe: Any recipe.
+
+    Returns:
+        One recipe per fold, in their order; none where the recipe is not the mean over folds.
+    """
+    if not isinstance(recipe.stage, CrossValidation):
+        return []
+    return [
+        dataclasses.replace(recipe, stage=fold, task=str(getattr(fold, "task", recipe.task)))
+        for fold in recipe.stage.folds
+    ]
+
+
+def with_folds(recipes: Iterable[Recipe]) -> list[Recipe]:
+    """Recipes and the rows of their folds."""
+    return [each for recipe in recipes for each in (recipe, *fold_recipes(recipe))]
 
 
 def _nodes(stage: Stage) -> Iterator[Stage]:

@@ -11,6 +11,7 @@ from trainables.expression import Stage
 
 PREDICTIONS = "predictions.parquet"
 MODEL = "model"
+OUTPUTS = "outputs.parquet"  # of a teacher: id, split, cls, logits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +22,9 @@ class Progress:
         step: Steps done.
         total: Steps in all.
         phase: What is being done: ``train``, ``dev``, ``test``, ...
-        metrics: New metrics, if the step ended an epoch or interval (``{"loss": 0.4, "dev/f1": 0.7}``).
+        metrics: New metrics, if the step ended an epoch or interval (``{"loss": 0.4, "dev/f1": 0.7}``). Those of a
+            prunable stage have ``resource`` where their dev score can be compared with other runs' of the same
+            resource (epochs of refinement, say).
     """
 
     step: int
@@ -64,6 +67,14 @@ class Context(Protocol):
 
     def model_folder(self, stage: Stage) -> Path:
         """The local folder of an input's weights and tokenizer, in ``save_pretrained`` layout."""
+        ...
+
+    def input_file(self, stage: Stage, name: str) -> Path:
+        """A local copy of another file of an input, such as a teacher's outputs."""
+        ...
+
+    def input_result(self, stage: Stage) -> dict[str, Any]:
+        """An input's ``result.json``."""
         ...
 
     def load_checkpoint(self) -> dict[str, Any] | None:

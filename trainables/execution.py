@@ -21,7 +21,7 @@ from typing import Any, Protocol
 from trainables import machine
 from trainables.context import MODEL, Context, Progress, Result, Run
 from trainables.data import pretrained
-from trainables.errors import StageError
+from trainables.errors import CorruptEntry, StageError
 from trainables.expression import Stage, from_json
 from trainables.stages import Pretrained
 
@@ -44,6 +44,10 @@ class Store(Protocol):
 
     def fetch_model(self, key: str) -> Path:
         """A local folder of weights."""
+        ...
+
+    def fetch_file(self, key: str, name: str) -> Path:
+        """A local copy of another file of an entry."""
         ...
 
     def working_folder(self, key: str) -> Path:
@@ -69,6 +73,15 @@ class Store(Protocol):
     def stop_requested(self, run: str) -> bool:
         """Whether the driver of a run wants its workers to stop."""
         ...
+
+    def clear_stop(self, run: str) -> None:
+        """Takes such a request back."""
+        ...
+
+
+def stage_stop(run: str, key: str) -> str:
+    """The name of a request that stops one stage of a run for good."""
+    return f"{run}-{key}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,7 +164,8 @@ class Execution:
         """Works for about some seconds.
 
         Args:
-            seconds: After this time the next yield returns; a single step of work may take longer.
+            seconds: After this time the next yield returns, as does every epoch of a prunable stage; a single step of
+                work may take longer.
 
         Returns:
             The last progress, with the metrics of every yield since the last call; None once finished.
@@ -167,7 +181,8 @@ class Execution:
                 self._finish(stop.value)
                 return None
             metrics.update(progress.metrics)
-            if time.perf_counter() >= deadline:
+            # Each epoch of a stage that may be stopped early is told by itself, however short it is.
+            if time.perf_counter() >= deadline or (progress.metrics and self.stage.prunable):
                 return dataclasses.replace(progress, metrics=metrics)
 
     def interrupt(self, patience: float = INTERRUPT_PATIENCE) -> None:
@@ -195,6 +210,11 @@ class Execution:
         if self.result is None:
             self._run.close()
             shutil.rmtree(self._context.folder, ignore_errors=True)
+
+    def give_up(self) -> None:
+        """Stops for good: what was saved is deleted, too."""
+        self.abandon()
+        self.store.drop_checkpoint(self.job.key)
 
     def _finish(self, found: Result) -> None:
         seconds = self._context.seconds_before + time.perf_counter() - self._clock
@@ -252,6 +272,15 @@ class _Context:
                 )
             return pretrained.local_folder(stage.name, stage.revision)
         return self._store.fetch_model(self._keys[stage])
+
+    def input_file(self, stage: Stage, name: str) -> Path:
+        return self._store.fetch_file(self._keys[stage], name)
+
+    def input_result(self, stage: Stage) -> dict[str, Any]:
+        result = self._store.result(self._keys[stage])
+        if result is None:
+            raise CorruptEntry(self._keys[stage], "its result is missing")
+        return result
 
     def load_checkpoint(self) -> dict[str, Any] | None:
         content = self._store.load_checkpoint(self._job.key)

@@ -27,7 +27,7 @@ from trainables.errors import UserError, did_you_mean
 
 KEY_LENGTH = 32  # hexadecimal digits: 128 bits
 
-#: Stages of this module go by their bare names; those of any other module as ``module:Name``.
+#: Stages of this package go by their bare names; those of any other module as ``module:Name``.
 VOCABULARY = "trainables.stages"
 
 #: Metadata of a field that says where something lies: ``path: str = field(metadata=LOCATED)``; not in the key.
@@ -46,16 +46,19 @@ class Stage:
         stored: Whether running it makes a folder in the store. ``Pretrained`` is only a name for
             weights that lie elsewhere, so it is never run.
         makes_model: Whether the finished folder holds weights that another stage can start from.
+        prunable: Whether a search may stop it early. Its history then counts comparable training as ``resource``.
     """
 
     version: ClassVar[int] = 1
     implementation: ClassVar[str] = ""
     stored: ClassVar[bool] = True
     makes_model: ClassVar[bool] = True
+    prunable: ClassVar[bool] = False
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        _REGISTRY[cls.type_name()] = cls
+        if not cls.__name__.startswith("_"):  # else it is only what stages have in common
+            _REGISTRY[cls.type_name()] = cls
 
     def __post_init__(self) -> None:
         kind: Any = type(self)
@@ -67,7 +70,8 @@ class Stage:
     @classmethod
     def type_name(cls) -> str:
         """What stands for the type in keys and JSON."""
-        return cls.__name__ if cls.__module__ == VOCABULARY else f"{cls.__module__}:{cls.__qualname__}"
+        built_in = f"{cls.__module__}.".startswith(f"{VOCABULARY}.")
+        return cls.__name__ if built_in else f"{cls.__module__}:{cls.__qualname__}"
 
     def check(self) -> None:
         """Refuses impossible hyperparameters.
@@ -91,6 +95,16 @@ class Stage:
         for field in dataclasses.fields(self):
             found.extend(_stages_in(getattr(self, field.name)))
         return tuple(found)
+
+    @property
+    def schedule(self) -> str:
+        """Of a prunable stage: what its epochs are; scores of two that differ in it are not compared on the way."""
+        return ""
+
+    @property
+    def starts_from(self) -> tuple[Stage, ...]:
+        """The inputs whose weights it needs; of the others it reads results and files."""
+        return tuple(stage for stage in self.inputs if stage.makes_model)
 
     @functools.cached_property
     def key(self) -> str:

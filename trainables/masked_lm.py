@@ -70,7 +70,7 @@ class MaskedModelling:
         logits, targets = self._predict(batch, chance)
         return losses.cross_entropy(logits, targets)
 
-    def evaluate(self) -> Generator[Progress, None, dict[str, float]]:
+    def evaluate(self, epoch: int) -> Generator[Progress, None, dict[str, float]]:
         """Loss and accuracy on the sequences held out, masked alike in every epoch and for every seed."""
         self.model.eval()
         lengths = self.packed.planned[self._held_out_rows]

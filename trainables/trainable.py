@@ -16,7 +16,7 @@ from ray.tune import PlacementGroupFactory, Trainable
 
 from trainables import machine
 from trainables.errors import CorruptEntry, OutOfDeviceMemory, StageError, UserError
-from trainables.execution import Execution, Job, Store
+from trainables.execution import Execution, Job, Store, stage_stop
 
 REPORT_INTERVAL = 1.0  # seconds; also how soon a running stage notices that it is to stop
 
@@ -62,6 +62,8 @@ class StageTrainable(Trainable):
                 return self._finished(stopped.result)  # it came to its end on the way
             if self._execution is None:
                 self._execution = Execution(self._job, self._store)
+            if self._given_up():
+                return {"done": True, "outcome": "pruned"}
             progress = self._execution.advance(REPORT_INTERVAL)
         except Exception as error:  # every kind of failure becomes the trial's outcome
             return self._failed(error)
@@ -78,6 +80,19 @@ class StageTrainable(Trainable):
             except Exception:  # what it had saved before still stands
                 _log.warning("no checkpoint at the stop of %s", self._job.key, exc_info=True)
             self._execution = None
+
+    def _given_up(self) -> bool:
+        """Ends a stage that its search has pruned."""
+        running, request = self._execution, stage_stop(self._job.run, self._job.key)
+        if running is None or running.result is not None or not running.stage.prunable:
+            return False
+        if not self._store.stop_requested(request):
+            return False
+        running.give_up()
+        self._execution = None
+        machine.release()
+        self._store.clear_stop(request)
+        return True
 
     def _begin(self, config: dict[str, Any]) -> None:
         self.cleanup()  # where Tune stopped the trial before its end

@@ -2,4 +2,4 @@
 
 import pytest
 
-pytest.register_assert_rewrite("tests.contract.store_suite", "tests.contract.stage_suite")
+pytest.register_assert_rewrite("tests.contract.store_suite", "tests.contract.file_suite", "tests.contract.stage_suite")

@@ -69,6 +69,8 @@ class StageSuite:
     saves_checkpoints = True
     #: Whether it writes predictions.
     predicts = False
+    #: Files that it writes beside weights and predictions.
+    writes: frozenset[str] = frozenset()
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -167,11 +169,16 @@ class StageSuite:
         assert started <= ended <= datetime.now(UTC)
         assert {"python", "torch", "transformers", "ray"} <= set(told["versions"])
         assert told["commit"]
-        assert (PREDICTIONS in result["files"]) == self.predicts
+        beside = {name for name in result["files"] if not name.startswith("model/")}
+        assert beside == self.writes | ({PREDICTIONS} if self.predicts else set())
 
     def test_its_model_can_be_loaded_by_anyone(self, stage: Stage, finished: Store) -> None:
         import transformers
 
+        assert finished.has_model(stage.key) == stage.makes_model
+        if not stage.makes_model:
+            assert not any(name.startswith("model/") for name in content(finished, stage.key))
+            return
         folder = finished.fetch_model(stage.key)
         model = transformers.AutoModel.from_pretrained(folder)
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
@@ -242,7 +249,9 @@ class StageSuite:
         assert found(first) == found(finished.result(key))
         assert not store.has_model(key)
         assert not any(name.startswith("model/") for name in content(store, key))
-        to_end(Execution(workshop.job(keep_model=True), store))
+        again = Execution(workshop.job(keep_model=True), store)
+        assert (again.result is None) == workshop.stage.makes_model, "only missing weights are a reason to run it again"
+        to_end(again)
         assert store.result(key) == first, "the first result stands"
         same(store)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import csv
+import re
 from pathlib import Path
 
 import pytest
 
-from orchestrator import models
+from orchestrator import leaderboard, models
 from trainables.errors import UserError
 from trainables.stages import MaskedLanguageModel, Pretrained, RandomInit
 
@@ -26,6 +28,24 @@ def test_published_models() -> None:
     assert models.resolve("bert_base") == ("bert_base", Pretrained("google-bert/bert-base-uncased"))
     name, stage = models.resolve("pubmedbert")
     assert (name, stage) == ("pubmedbert", Pretrained("microsoft/BiomedNLP-BiomedBERT-base-uncased-abstract"))
+
+
+@pytest.mark.parametrize("name", ["biobert", "finbert", "albert_xlarge", "roberta_large", "roberta_base"])
+def test_doktras_models_have_the_names_of_the_published_results(name: str) -> None:
+    with (Path(leaderboard.__file__).parent / "published" / "results.csv").open() as file:
+        published = {row["model"] for row in csv.DictReader(file) if row["paper"] == "doktra"}
+
+    assert name in published
+    resolved, stage = models.resolve(name)
+    assert resolved == name
+    assert isinstance(stage, Pretrained)
+    assert re.fullmatch(r"[\w-]+/[\w.-]+", stage.name)
+
+
+def test_a_published_model_that_no_hub_has_is_given_as_a_folder(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="unknown model 'roberta_pm_large'"):
+        models.resolve("roberta_pm_large")
+    assert models.resolve(f"roberta_pm_large={tmp_path}") == ("roberta_pm_large", Pretrained(str(tmp_path)))
 
 
 def test_miniature_models_are_expressions_with_keys_of_their_own() -> None:
@@ -62,7 +82,8 @@ def test_a_name_of_ones_own(tmp_path: Path) -> None:
     [
         ("bert_bse", "unknown model 'bert_bse'.*did you mean 'bert_base'"),
         ("mine=bert_bse", "did you mean 'bert_base'"),
-        ("nothing-like-it", "choices: bert_base, mini_domain, mini_general, pubmedbert"),
+        ("roberta_larg", "did you mean 'roberta_large'"),
+        ("nothing-like-it", f"choices: {', '.join(sorted(models.MODELS))}"),
         ("", "unknown model ''"),
         ("=owner/name", "model name ''"),
         ("a b=owner/name", "model name 'a b'"),

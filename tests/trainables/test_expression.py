@@ -373,7 +373,7 @@ def safetensors(values: bytes) -> bytes:
 def model(tmp_path: Path) -> Path:
     folder = tmp_path / "model"
     folder.mkdir()
-    (folder / "config.json").write_text("{}")
+    (folder / "config.json").write_text('{"model_type": "bert"}')
     (folder / "vocab.txt").write_text("[PAD]\n")
     (folder / "model.safetensors").write_bytes(safetensors(b"weights"))
     (folder / "README.md").write_text("words about it")
@@ -386,7 +386,11 @@ def test_a_model_folder_is_known_by_its_content(model: Path, tmp_path: Path) -> 
     (moved / "README.md").write_text("other words")
     assert Pretrained(str(moved)).key == key
     assert FineTune("ddi", Pretrained(str(moved)), "mini").key == FineTune("ddi", Pretrained(str(model)), "mini").key
-    contents = {"config.json": b"{} ", "vocab.txt": b"[PAD]", "model.safetensors": safetensors(b"WEIGHTS")}
+    contents = {
+        "config.json": b'{"model_type": "bert"} ',
+        "vocab.txt": b"[PAD]",
+        "model.safetensors": safetensors(b"WEIGHTS"),
+    }
     for number, (file, content) in enumerate(contents.items()):
         changed = shutil.copytree(model, tmp_path / f"changed{number}")
         (changed / file).write_bytes(content)
@@ -416,6 +420,8 @@ def test_a_model_folder_that_lacks_something_is_refused(model: Path, file: str, 
     ("file", "content", "problem"),
     [
         ("config.json", b"{", "config.json is no valid JSON"),
+        ("config.json", b"[]", r"config.json must hold an object, not \[\]"),
+        ("config.json", b"{}", "config.json has no model_type; add the architecture's$"),
         ("model.safetensors", safetensors(b"weights")[:-1], "its header says"),
         ("model.safetensors", b"torn", "no whole safetensors file"),
     ],
@@ -424,6 +430,12 @@ def test_a_model_folder_with_a_damaged_file_is_refused(model: Path, file: str, c
     (model / file).write_bytes(content)
     with pytest.raises(UserError, match=problem):
         pretrained.fingerprint(str(model), None)
+
+
+@pytest.mark.parametrize("vocabulary", ["tokenizer.json", "vocab.json", "tokenizer.model", "spiece.model"])
+def test_the_vocabulary_of_any_architecture_will_do(model: Path, vocabulary: str) -> None:
+    (model / "vocab.txt").rename(model / vocabulary)
+    assert pretrained.local_folder(str(model), None) == model
 
 
 def test_a_missing_model_folder_is_refused(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any
 
 import numpy
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from trainables.context import Progress
 from trainables.data.tasks import Task
-from trainables.training import batches, devices, metrics
+from trainables.training import batches, devices, metrics, models
 from trainables.training.batches import Batch
 from trainables.training.encoding import Split
 
@@ -31,17 +31,24 @@ def predict(model: Any, split: Split, device: str, phase: str) -> Generator[Prog
     Returns:
         Logits ``[units, labels]``, float32, a unit being a word (token tasks) or an example, in the split's order.
     """
-    model.eval()
     found = torch.full((split.units, model.config.num_labels), _ABSENT, device=device)
     found[:, 0] = 0.0
-    plan = batches.for_evaluation(split.packed.planned, split.packed.limit)
-    for step, batch in enumerate(plan, start=1):
-        with devices.memory_errors(f"evaluating on {len(batch.rows)} x {batch.width} word pieces"):
-            _predict(model, split, batch, device, found)
-        # Outside of inference mode: that is a mode of the thread, and would hold for whoever runs meanwhile.
-        yield Progress(step, len(plan), phase)
+    yield from _in_batches(model, split, phase, lambda batch: _predict(model, split, batch, device, found))
     result: numpy.ndarray = found.cpu().numpy()
     return result
+
+
+def outputs(model: Any, split: Split, device: str, phase: str) -> Generator[Progress, None, tuple[Tensor, Tensor]]:
+    """Runs a model over a split of texts as :func:`predict` does, and keeps the CLS vectors too.
+
+    Returns:
+        Logits ``[examples, labels]`` and CLS vectors of the last hidden layer ``[examples, width]``, float32, on the
+        device.
+    """
+    logits = torch.empty((split.units, model.config.num_labels), device=device)
+    vectors = torch.empty((split.units, model.config.hidden_size), device=device)
+    yield from _in_batches(model, split, phase, lambda batch: _read(model, split, batch, device, logits, vectors))
+    return logits, vectors
 
 
 def decide(task: Task, logits: numpy.ndarray) -> numpy.ndarray:
@@ -61,10 +68,16 @@ def decide(task: Task, logits: numpy.ndarray) -> numpy.ndarray:
 
 
 def score(task: Task, split: Split, logits: numpy.ndarray) -> dict[str, float]:
-    """The task's metrics of logits over a split; none for an empty split."""
+    """The task's metrics of logits over a split, with ``ece`` where texts are labelled; none for an empty split."""
     if not split.ids:
         return {}
-    return metrics.score(task, split.gold, per_example(split, decide(task, logits)))
+    decided = decide(task, logits)
+    found = metrics.score(task, split.gold, per_example(split, decided))
+    if not task.on_tokens:
+        confidence = metrics.confidences(logits, task.multi_label)
+        correct = decided == numpy.array(split.gold)
+        found["ece"] = metrics.expected_calibration_error(confidence.reshape(-1), correct.reshape(-1))
+    return found
 
 
 def per_example(split: Split, units: numpy.ndarray) -> list[numpy.ndarray]:
@@ -73,6 +86,24 @@ def per_example(split: Split, units: numpy.ndarray) -> list[numpy.ndarray]:
         return list(units)
     ends = numpy.cumsum([len(gold) for gold in split.gold])[:-1]
     return [part.reshape(-1) for part in numpy.split(units, ends)]
+
+
+def _in_batches(model: Any, split: Split, phase: str, work: Callable[[Batch], None]) -> Generator[Progress, None, None]:
+    model.eval()
+    plan = batches.for_evaluation(split.packed.planned, split.packed.limit)
+    for step, batch in enumerate(plan, start=1):
+        with devices.memory_errors(f"evaluating on {len(batch.rows)} x {batch.width} word pieces"):
+            work(batch)
+        # Outside of inference mode: that is a mode of the thread, and would hold for whoever runs meanwhile.
+        yield Progress(step, len(plan), phase)
+
+
+@torch.inference_mode()
+def _read(model: Any, split: Split, batch: Batch, device: str, logits: Tensor, vectors: Tensor) -> None:
+    rows = batch.rows.to(device)
+    with devices.autocast(device):
+        predicted, seen = models.logits_and_cls(model, split.packed.inputs(batch, device))
+    logits[rows], vectors[rows] = predicted.float(), seen.float()
 
 
 @torch.inference_mode()

@@ -44,8 +44,8 @@ class Objective(Protocol):
         """The scalar to minimise; run under the device's autocast."""
         ...
 
-    def evaluate(self) -> Generator[Progress, None, dict[str, float]]:
-        """Evaluates at the end of an epoch; must change no state and draw no random numbers."""
+    def evaluate(self, epoch: int) -> Generator[Progress, None, dict[str, float]]:
+        """Evaluates at the end of an epoch (counted from 0); must change no state and draw no random numbers."""
         ...
 
 
@@ -113,7 +113,7 @@ class Training:
                 "loss": float(self._losses.double().mean()),
                 "learning_rate": self._recipe.rate(self.steps - 1, self.total_steps),
             }
-            entry |= yield from self.guarded(self._objective.evaluate())
+            entry |= yield from self.guarded(self._objective.evaluate(self._epoch))
             self.history.append(entry)
             self._epoch, self._step = self._epoch + 1, 0
             self._save_if_due()

@@ -1,4 +1,8 @@
-"""Losses against gold labels, for each form that labels take. All are means in float32."""
+"""Losses, for each form that labels take, against gold labels and against a teacher. All are means in float32.
+
+Equations are those of DoKTra. Where a task has several labels per example, its outputs are independent yes/no
+decisions, and what the paper sums over classes is taken of each decision.
+"""
 
 from __future__ import annotations
 
@@ -35,3 +39,100 @@ def binary_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
         targets: 0 or 1 ``[examples, labels]``.
     """
     return functional.binary_cross_entropy_with_logits(logits.float(), targets.to(torch.float32))
+
+
+def entropy(logits: Tensor, targets: Tensor | None = None) -> Tensor:
+    """Mean entropy of the predicted distributions over classes (eq. 1), in nats.
+
+    Args:
+        logits: ``[..., labels]``.
+        targets: Label indices ``[...]``; positions that are :data:`IGNORED` there do not count.
+
+    Returns:
+        A scalar; 0 where no position counts.
+    """
+    logarithms = _wide(logits).log_softmax(dim=-1)
+    each = -(logarithms.exp() * logarithms).sum(dim=-1)
+    counted = torch.ones_like(each, dtype=torch.bool) if targets is None else targets != IGNORED
+    return (each * counted).sum() / counted.sum().clamp(min=1)
+
+
+def binary_entropy(logits: Tensor) -> Tensor:
+    """Mean over examples and labels of the entropy of independent yes/no decisions, in nats.
+
+    Both this and :func:`binary_cross_entropy` are the joint distribution's value divided by the number of labels, so
+    a penalty weighs one against the other as eq. 2 does.
+
+    Args:
+        logits: ``[examples, labels]``.
+    """
+    wide = _wide(logits)
+    yes, no = functional.logsigmoid(wide), functional.logsigmoid(-wide)
+    return -(yes.exp() * yes + no.exp() * no).mean()
+
+
+def classification(logits: Tensor, targets: Tensor, multi_label: bool, penalty: float = 0.0) -> Tensor:
+    """Cross-entropy against the gold labels less ``penalty`` times the entropy of the predictions (eq. 2).
+
+    Args:
+        logits: ``[..., labels]``.
+        targets: Label indices ``[...]``; for several labels 0 or 1 ``[examples, labels]``.
+        multi_label: Whether an example may have several labels or none.
+        penalty: The paper's beta.
+    """
+    loss = binary_cross_entropy(logits, targets) if multi_label else cross_entropy(logits, targets)
+    if penalty:
+        loss = loss - penalty * (binary_entropy(logits) if multi_label else entropy(logits, targets))
+    return loss
+
+
+def boundary_loss(student: Tensor, active: Tensor, margin: float) -> Tensor:
+    """Activation boundary loss (eq. 5): the squared hinge summed over units, as a mean over examples.
+
+    A unit costs nothing once it is on the teacher's side of 0 by the margin.
+
+    Args:
+        student: CLS vectors ``[examples, units]``.
+        active: Whether the teacher's unit is above 0 (eq. 3), boolean ``[examples, units]``.
+        margin: The paper's mu.
+    """
+    wide = _wide(student)
+    short_by = torch.where(active, margin - wide, margin + wide).clamp(min=0)
+    return short_by.square().sum(dim=-1).mean()
+
+
+def activation_difference(student: Tensor, active: Tensor) -> Tensor:
+    """L_AT (eq. 4): the number of units on the other side of 0 than the teacher's, per example ``[examples]``.
+
+    Args:
+        student: CLS vectors ``[examples, units]``.
+        active: Whether the teacher's unit is above 0 (eq. 3), boolean ``[examples, units]``.
+    """
+    return ((student > 0) != active).sum(dim=-1)
+
+
+def divergence(logits: Tensor, teacher: Tensor) -> Tensor:
+    """Kullback-Leibler divergence of the student's from the teacher's distribution over classes, mean over examples.
+
+    Without a temperature, as in DoKTra's ablation.
+
+    Args:
+        logits: The student's, ``[examples, labels]``.
+        teacher: The teacher's, alike.
+    """
+    return functional.kl_div(
+        _wide(logits).log_softmax(dim=-1), _wide(teacher).log_softmax(dim=-1), log_target=True, reduction="batchmean"
+    )
+
+
+def binary_divergence(logits: Tensor, teacher: Tensor) -> Tensor:
+    """The same of independent yes/no decisions: summed over labels (the joint distribution's), mean over examples."""
+    found = torch.zeros((), device=logits.device)
+    for sign in (1, -1):
+        own, wanted = functional.logsigmoid(sign * _wide(logits)), functional.logsigmoid(sign * _wide(teacher))
+        found = found + functional.kl_div(own, wanted, log_target=True, reduction="batchmean")
+    return found
+
+
+def _wide(values: Tensor) -> Tensor:
+    return values if values.dtype == torch.float64 else values.float()

@@ -9,6 +9,8 @@ The leaderboard's statistics count the same things example by example; tests hol
 * ``micro_f1``: over the labels but ``negative``; for a multi-label task over all labels of all documents.
 * ``accuracy``.
 
+Beside them stands ``ece``, how far confidence is from accuracy; see :func:`expected_calibration_error`.
+
 Where a denominator is zero, the value is 0.
 """
 
@@ -68,6 +70,46 @@ def entity_counts(labels: Sequence[str], gold: Labels, predicted: Labels) -> tup
     true = _entities(labels, gold)
     guessed = _entities(labels, predicted)
     return len(numpy.intersect1d(true, guessed, assume_unique=True)), len(guessed), len(true)
+
+
+def expected_calibration_error(confidence: numpy.ndarray, correct: numpy.ndarray, bins: int = 10) -> float:
+    """Mean distance of confidence and accuracy over bins of equal width, weighted by size (DoKTra, appendix A).
+
+    Args:
+        confidence: Of each decision, between 0 and 1.
+        correct: Whether it was right, alike.
+        bins: Their number; each holds its upper edge, and the first also 0.
+
+    Returns:
+        A fraction; 0 where nothing was decided.
+    """
+    if not len(confidence):
+        return 0.0
+    places = numpy.searchsorted(numpy.arange(1, bins) / bins, confidence, side="left")
+    # The size of a bin cancels: |B|/n times the distance of two means over B is the distance of two sums over n.
+    trusted = numpy.bincount(places, weights=confidence, minlength=bins)
+    right = numpy.bincount(places, weights=numpy.asarray(correct, dtype=numpy.float64), minlength=bins)
+    return float(numpy.abs(right - trusted).sum() / len(confidence))
+
+
+def confidences(logits: numpy.ndarray, multi_label: bool) -> numpy.ndarray:
+    """How sure a classifier is of each of its decisions.
+
+    Args:
+        logits: ``[examples, labels]``.
+        multi_label: Whether every label is a decision of its own.
+
+    Returns:
+        The probability of the class that is chosen ``[examples, 1]``, or, with several labels, of each yes or no
+        ``[examples, labels]``; float64.
+    """
+    wide = logits.astype(numpy.float64)
+    if multi_label:
+        sure: numpy.ndarray = 1 / (1 + numpy.exp(-numpy.abs(wide)))
+        return sure
+    top = wide.max(axis=1, keepdims=True)
+    chosen: numpy.ndarray = 1 / numpy.exp(wide - top).sum(axis=1, keepdims=True)
+    return chosen
 
 
 def _entities(labels: Sequence[str], tags: Labels) -> numpy.ndarray:

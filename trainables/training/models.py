@@ -1,4 +1,4 @@
-"""Loading and saving models: the encoder is carried over, the head is always new.
+"""Loading and saving models: the encoder is carried over, the head is new unless a finished classifier is asked for.
 
 Models are those of transformers' ``AutoModelForTokenClassification``, ``AutoModelForSequenceClassification`` and
 ``AutoModelForMaskedLM``, so that anybody can load what a stage saved with those classes.
@@ -78,6 +78,52 @@ def classifier(folder: Path, task: Task, seed: int) -> Any:
         if outside or any(name == key.rpartition(".")[0] for key in missing):
             _renew(model, module)
     return model.train()
+
+
+def finetuned(folder: Path, task: Task) -> Any:
+    """A classifier of texts as a stage left it, head included.
+
+    Args:
+        folder: In ``save_pretrained`` layout.
+        task: The task that it solves.
+
+    Returns:
+        A transformers model in training mode, float32, on the CPU.
+
+    Raises:
+        UserError: For a folder that transformers cannot load, and for a model that is no classifier of the task.
+    """
+    import transformers
+
+    model, missing = _load(transformers.AutoModelForSequenceClassification, folder)
+    if missing:
+        raise UserError(
+            f"the model in {str(folder)!r} is no classifier of texts: it lacks {', '.join(sorted(missing))}; give one "
+            f"that was fine-tuned on {task.name}"
+        )
+    if model.config.num_labels != len(task.labels):
+        raise UserError(
+            f"the model in {str(folder)!r} tells {model.config.num_labels} labels apart, but {task.name} has "
+            f"{len(task.labels)}; give one that was fine-tuned on {task.name}"
+        )
+    return model.train()
+
+
+def cls_vectors(model: Any, inputs: dict[str, Tensor]) -> Tensor:
+    """The CLS vectors of a model's last hidden layer, before any pooler ``[rows, width]``; its head does not run."""
+    found: Tensor = model.base_model(**inputs)[0][:, 0]
+    return found
+
+
+def logits_and_cls(model: Any, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """A classifier's logits ``[rows, labels]``, and its CLS vectors as :func:`cls_vectors` gives them, in one pass."""
+    seen: list[Tensor] = []
+    hook = model.base_model.register_forward_hook(lambda module, given, output: seen.append(output[0][:, 0]))
+    try:
+        logits: Tensor = model(**inputs).logits
+    finally:
+        hook.remove()
+    return logits, seen[0]
 
 
 def masked_lm(folder: Path, seed: int) -> Any:

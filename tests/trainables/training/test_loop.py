@@ -41,7 +41,7 @@ class Line:
         loss: Tensor = (self.model(self.inputs[batch.rows]) - self.outputs[batch.rows]).square().mean()
         return loss * torch.inf if self.losses == self.poison else loss
 
-    def evaluate(self) -> Generator[Progress, None, dict[str, float]]:
+    def evaluate(self, epoch: int) -> Generator[Progress, None, dict[str, float]]:
         self.model.eval()
         yield Progress(1, 1, "dev")
         with torch.no_grad():

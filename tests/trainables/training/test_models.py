@@ -164,3 +164,71 @@ def test_predictions_do_not_depend_on_how_weights_lie_in_their_file(bert: Path, 
         with torch.no_grad():
             found.append(model(**inputs).logits)
     assert torch.equal(*found)
+
+
+@pytest.fixture(scope="module")
+def finished_model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A classifier of DDI's five labels, of an architecture."""
+    start = getattr(tiny, request.param)(tmp_path_factory.mktemp("start"))
+    folder = tmp_path_factory.mktemp("finished")
+    model = models.classifier(start, tasks.get("ddi"), seed=3)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)), alpha=0.1)
+    models.save(model, start, folder)
+    return folder
+
+
+_ARCHITECTURES = ["bert", "roberta", "albert", "distilbert"]
+
+
+@pytest.mark.parametrize("finished_model", _ARCHITECTURES, indirect=True)
+def test_a_finished_classifier_keeps_its_head(finished_model: Path) -> None:
+    task = tasks.get("ddi")
+    saved = safetensors.torch.load_file(finished_model / "model.safetensors")
+    loaded = models.finetuned(finished_model, task)
+    assert loaded.training
+    for name, parameter in loaded.named_parameters():
+        assert torch.equal(parameter, saved[name]), name
+    renewed = models.classifier(finished_model, task, seed=3)
+    assert any(not torch.equal(parameter, saved[name]) for name, parameter in renewed.named_parameters())
+
+
+@pytest.mark.parametrize("finished_model", _ARCHITECTURES, indirect=True)
+def test_cls_vectors_are_the_last_hidden_layers_whatever_the_architecture(finished_model: Path) -> None:
+    model = models.finetuned(finished_model, tasks.get("ddi")).eval()
+    inputs = {"input_ids": torch.randint(5, 90, (3, 9)), "attention_mask": torch.ones(3, 9, dtype=torch.long)}
+    with torch.no_grad():
+        expected = model(**inputs, output_hidden_states=True)
+        logits, vectors = models.logits_and_cls(model, inputs)
+        assert torch.equal(vectors, expected.hidden_states[-1][:, 0])
+        assert torch.equal(logits, expected.logits)
+        assert torch.equal(models.cls_vectors(model, inputs), vectors)
+    assert vectors.shape == (3, model.config.hidden_size)
+    assert not model.base_model._forward_hooks
+
+
+@pytest.mark.parametrize("finished_model", _ARCHITECTURES, indirect=True)
+def test_training_on_cls_vectors_gives_head_and_pooler_no_gradient(finished_model: Path) -> None:
+    model = models.finetuned(finished_model, tasks.get("ddi"))
+    inputs = {"input_ids": torch.randint(5, 90, (3, 9)), "attention_mask": torch.ones(3, 9, dtype=torch.long)}
+    models.cls_vectors(model, inputs).square().sum().backward()
+    without = {name for name, parameter in model.named_parameters() if parameter.grad is None}
+    assert without == {name for name, _ in model.named_parameters() if "classifier" in name or "pooler" in name}
+
+
+def test_a_model_without_a_head_is_no_classifier(bert: Path) -> None:
+    with pytest.raises(UserError, match=r"is no classifier of texts: it lacks .*classifier\.weight.*fine-tuned on ddi"):
+        models.finetuned(bert, tasks.get("ddi"))
+
+
+def test_a_classifier_of_words_is_none_of_texts(bert: Path, tmp_path: Path) -> None:
+    models.save(models.classifier(bert, tasks.get("jnlpba"), seed=0), bert, tmp_path)
+    with pytest.raises(UserError, match="is no classifier of texts"):
+        models.finetuned(tmp_path, tasks.get("ddi"))
+
+
+@pytest.mark.parametrize("finished_model", ["bert"], indirect=True)
+def test_a_classifier_of_other_labels_is_refused(finished_model: Path) -> None:
+    with pytest.raises(UserError, match=r"tells 5 labels apart, but gad has 2.*fine-tuned on gad"):
+        models.finetuned(finished_model, tasks.get("gad"))

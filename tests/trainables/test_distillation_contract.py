@@ -1,0 +1,116 @@
+"""DoKTra's stages keep the contract of stages."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from orchestrator.engine.store import Store
+from tests.contract.stage_suite import StageSuite
+from tests.trainables.test_stage_contract import random_init
+from trainables.context import OUTPUTS
+from trainables.data import tasks
+from trainables.expression import Stage
+from trainables.stages import (
+    ActivationBoundaryDistillation,
+    CrossValidation,
+    FineTune,
+    KLDistillation,
+    TeacherOutputs,
+)
+
+
+def fine_tuned(task: str, start: Stage | None = None, **options: float) -> FineTune:
+    sizes = {"epochs": 1, "batch_size": 8, "train_limit": 32, "max_length": 32, **options}
+    return FineTune(task, start or random_init(), "mini", **sizes)  # type: ignore[arg-type]
+
+
+def teacher_outputs(task: str, **sizes: int) -> TeacherOutputs:
+    return TeacherOutputs(fine_tuned(task, random_init(**sizes), confidence_penalty=0.3))
+
+
+class TestTeacherOutputs(StageSuite):
+    saves_checkpoints = False  # it is over in three steps; an interruption is tested with its other tests
+    writes = frozenset({OUTPUTS})
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def stage(cls) -> Stage:
+        return teacher_outputs("gad")
+
+
+class Distilling(StageSuite):
+    predicts = True
+
+    def test_its_metrics_and_history_tell_of_both_phases(self, stage: Stage, finished: Store) -> None:
+        assert isinstance(stage, ActivationBoundaryDistillation | KLDistillation)
+        result = finished.result(stage.key)
+        assert result is not None
+        known = tasks.get(stage.task)
+        fractions = {known.metric, "precision", "recall", "ece"}
+        units = {"l_at", "l_at_boundary"} if isinstance(stage, ActivationBoundaryDistillation) else set()
+        expected = {f"{split}/{metric}" for split in ("dev", "test") for metric in fractions | units}
+        assert set(result["metrics"]) == expected
+        assert [entry.get("resource") for entry in result["history"]] == [None, 1.0]
+        assert result["facts"]["switch_epoch"] == 1
+
+
+class TestActivationBoundaryDistillation(Distilling):
+    """Of another width than its teacher, whose vectors are mapped to it."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def stage(cls) -> Stage:
+        outputs = teacher_outputs("gad", hidden_size=24)
+        return ActivationBoundaryDistillation(
+            fine_tuned("gad"), outputs, epochs=2, switch_rate=0.5, learning_rate=1e-3, confidence_penalty=0.5
+        )
+
+
+class TestActivationBoundaryDistillationWithALearnedProjection(Distilling):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def stage(cls) -> Stage:
+        outputs = teacher_outputs("hoc", hidden_size=24)
+        return ActivationBoundaryDistillation(
+            fine_tuned("hoc"), outputs, epochs=2, switch_rate=0.5, learning_rate=1e-3, projection="learned"
+        )
+
+
+class TestKLDistillation(Distilling):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def stage(cls) -> Stage:
+        outputs = teacher_outputs("chemprot", hidden_size=24)
+        return KLDistillation(fine_tuned("chemprot"), outputs, epochs=2, switch_rate=0.5, learning_rate=1e-3)
+
+
+class TestCrossValidation(StageSuite):
+    saves_checkpoints = False  # it reads a few results
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def stage(cls) -> Stage:
+        return CrossValidation(tuple(fine_tuned(fold) for fold in tasks.folds("gad@3")))
+
+
+def test_another_seed_shares_the_teachers_outputs_and_the_student(tmp_path: Path) -> None:
+    """Every trial with this teacher is one stage more, and reads the same file."""
+    from trainables.execution import Execution, Job
+
+    store = Store(str(tmp_path))
+    stage = ActivationBoundaryDistillation(fine_tuned("gad"), teacher_outputs("gad"), epochs=1, switch_rate=1.0)
+    ran = []
+    for wanted in (stage, dataclasses.replace(stage, seed=1)):
+        for each in wanted.walk():
+            execution = Execution(Job.of(each), store)
+            ran += [each.key] * (execution.result is None)
+            while execution.advance(0) is not None:
+                pass
+    assert len(ran) == len(set(ran)) == len(list(stage.walk())) + 1
+    table = pq.read_table(io.BytesIO(store.fetch_file(stage.teacher_outputs.key, OUTPUTS).read_bytes()))
+    assert table.schema.names == ["id", "split", "cls", "logits"]

@@ -1,0 +1,25 @@
+"""The vocabulary of recipes: every stage as a frozen dataclass. No torch here.
+
+    bert = Pretrained("google-bert/bert-base-uncased")
+    baseline = FineTune("ddi", bert, data="data/blurb")
+    stilt = FineTune("ddi", FineTune("chemprot", bert, data="data/blurb"), data="data/blurb")
+    teacher = FineTune("ddi", Pretrained("dmis-lab/biobert-v1.1"), data="data/blurb", confidence_penalty=0.3)
+    doktra = ActivationBoundaryDistillation(student=baseline, teacher_outputs=TeacherOutputs(teacher), switch_rate=0.8)
+
+Hyperparameters of ``FineTune`` that are left out are the task's published ones.
+"""
+
+from trainables.stages.distillation import ActivationBoundaryDistillation, KLDistillation, TeacherOutputs
+from trainables.stages.finetuning import CrossValidation, FineTune
+from trainables.stages.pretraining import MaskedLanguageModel, Pretrained, RandomInit
+
+__all__ = [
+    "ActivationBoundaryDistillation",
+    "CrossValidation",
+    "FineTune",
+    "KLDistillation",
+    "MaskedLanguageModel",
+    "Pretrained",
+    "RandomInit",
+    "TeacherOutputs",
+]

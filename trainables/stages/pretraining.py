@@ -1,0 +1,144 @@
+"""Stages that make encoders: pretrained weights, random ones, masked-language modelling."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from trainables.data import corpora, pretrained
+from trainables.errors import UserError
+from trainables.expression import LOCATED, Stage
+from trainables.stages import rules
+
+
+@dataclass(frozen=True)
+class Pretrained(Stage):
+    """Weights that lie elsewhere: a hub id with its revision, or a local folder.
+
+    Attributes:
+        name: Hub id, or path of a folder in ``save_pretrained`` layout.
+        revision: Commit, branch or tag on the hub; resolved to a commit for the key.
+    """
+
+    name: str = field(metadata=LOCATED)
+    revision: str | None = field(default=None, metadata=LOCATED)
+
+    stored: ClassVar[bool] = False
+
+    def fingerprints(self) -> dict[str, str]:
+        """Content hash of a local folder's files, or the hub commit."""
+        return {"weights": pretrained.fingerprint(self.name, self.revision)}
+
+    def to_json(self) -> dict[str, Any]:
+        """As every stage, with the hub revision as the commit that the key was made of.
+
+        So a worker loads the very weights that the driver planned with, even if the branch moves meanwhile.
+        """
+        form = super().to_json()
+        if not pretrained.is_folder(self.name):
+            form["revision"] = pretrained.commit(self.name, self.revision)
+        return form
+
+    def label(self) -> str:
+        """The model's name, of a folder its last part."""
+        return self.name.rstrip("/").rsplit("/", 1)[-1]
+
+
+@dataclass(frozen=True)
+class RandomInit(Stage):
+    """A BERT encoder with random weights and a word-piece vocabulary trained on a corpus.
+
+    Attributes:
+        vocabulary: Corpus of the vocabulary; see :mod:`trainables.data.corpora`.
+        vocabulary_size: Word pieces at most, special tokens included.
+        hidden_size: Width.
+        layers: Transformer layers.
+        heads: Attention heads per layer; they divide the width.
+        intermediate_size: Width of the feed-forward layers.
+        positions: Longest input in word pieces.
+        dropout: Of hidden states and attention weights, wherever the model is trained.
+        initializer_range: Standard deviation of the weights, and of every head made later; BERT's 0.02 suits its
+            width of 768, narrower models want more (like one over the root of the width).
+        seed: Of the weights.
+    """
+
+    vocabulary: str = field(metadata=LOCATED)
+    vocabulary_size: int = 30_522
+    hidden_size: int = 768
+    layers: int = 12
+    heads: int = 12
+    intermediate_size: int = 3_072
+    positions: int = 512
+    dropout: float = 0.1
+    initializer_range: float = 0.02
+    seed: int = 0
+
+    implementation: ClassVar[str] = "trainables.random_init:run"
+
+    def check(self) -> None:
+        """Refuses sizes below 1 and heads that do not divide the width."""
+        rules.at_least(self, 1, "vocabulary_size", "hidden_size", "layers", "heads", "intermediate_size", "positions")
+        if self.hidden_size % self.heads:
+            raise UserError(f"RandomInit.heads={self.heads} must divide hidden_size={self.hidden_size}")
+        rules.share(self, "dropout")
+        rules.positive(self, "initializer_range")
+
+    def fingerprints(self) -> dict[str, str]:
+        """Hash of the vocabulary's corpus."""
+        return {"vocabulary": corpora.fingerprint(self.vocabulary)}
+
+    def label(self) -> str:
+        """The architecture in short."""
+        return f"random {self.layers}x{self.hidden_size}"
+
+
+@dataclass(frozen=True)
+class MaskedLanguageModel(Stage):
+    """Pretraining or domain adaptation: masked-language modelling as in BERT (15%, 80/10/10).
+
+    Attributes:
+        corpus: Unlabelled text; see :mod:`trainables.data.corpora`.
+        init: The model to start from.
+        data: Source of the task's text where ``corpus`` is ``task:NAME``.
+        epochs: Passes over the corpus.
+        batch_size: Sequences per step.
+        learning_rate: Peak of the linear schedule.
+        max_length: Word pieces per sequence.
+        mask_rate: Share of tokens to predict.
+        warmup_ratio: Warm-up as a share of all steps.
+        weight_decay: Of AdamW; none on biases and norms.
+        clip_norm: Largest gradient norm.
+        seed: Of masking, order and dropout.
+    """
+
+    corpus: str = field(metadata=LOCATED)
+    init: Stage
+    data: str | None = field(default=None, metadata=LOCATED)
+    epochs: int = 1
+    batch_size: int = 32
+    learning_rate: float = 1e-4
+    max_length: int = 128
+    mask_rate: float = 0.15
+    warmup_ratio: float = 0.1
+    weight_decay: float = 0.01
+    clip_norm: float = 1.0
+    seed: int = 0
+
+    implementation: ClassVar[str] = "trainables.masked_lm:run"
+
+    def check(self) -> None:
+        """Refuses values out of range and an input without weights."""
+        rules.at_least(self, 1, "epochs", "batch_size")
+        rules.at_least(self, 8, "max_length")
+        rules.positive(self, "learning_rate", "clip_norm", "mask_rate")
+        rules.share(self, "mask_rate", "warmup_ratio")
+        rules.at_least(self, 0, "weight_decay")
+        rules.starts_from_model(self, self.init)
+
+    def fingerprints(self) -> dict[str, str]:
+        """Hash of the corpus."""
+        return {"corpus": corpora.fingerprint(self.corpus, self.data)}
+
+    def label(self) -> str:
+        """What is modelled, of a file or folder its last part."""
+        return f"MLM {self.corpus.rstrip('/').rsplit('/', 1)[-1]}"
