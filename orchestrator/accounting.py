@@ -1,4 +1,4 @@
-"""How much a sweep is: stages by kind, what sharing saves, and what it costs where like stages are known."""
+"""How much a sweep is, before it runs and after: stages by kind, what sharing saves, and what it costs."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from orchestrator.engine.costs import CostModel
 from orchestrator.engine.progress import duration
 from orchestrator.engine.resources import Shares
-from orchestrator.engine.schedule import Node, Schedule
+from orchestrator.engine.schedule import Node, Schedule, State
 from orchestrator.recipe import Recipe
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
 
 
 def observed(schedule: Schedule) -> CostModel:
@@ -65,7 +65,7 @@ def show(console: Console, recipes: Sequence[Recipe], schedule: Schedule, known:
     waiting = schedule.to_run()
     to_run = Counter(type(node.stage).__name__ for node in waiting)
     alone = unshared(recipes)
-    table = Table(title=f"{len(recipes)} recipes", title_justify="left")
+    table = Table(title=_counted(len(recipes), "recipe"), title_justify="left")
     for name in ("stage", "nothing shared", "distinct", "saved by sharing", "finished", "to run"):
         table.add_column(name, justify="left" if name == "stage" else "right")
     for kind, count in kinds.items():
@@ -92,3 +92,65 @@ def show(console: Console, recipes: Sequence[Recipe], schedule: Schedule, known:
         )
     if unknown:
         console.print(f"cost not known for {unknown} stages: no like stage is finished in this store yet")
+
+
+#: What became of a stage, as the account at the end calls it; the first four were run, now or before.
+_OUTCOMES = ("trained now", "found finished", "pruned", "failed", "blocked", "not needed", "to go")
+_RUN = _OUTCOMES[:4]
+
+
+def summary(recipes: Sequence[Recipe], schedule: Schedule) -> RenderableType:
+    """The account of what was run: by kind of stage, and in a sentence.
+
+    Args:
+        recipes: All that was asked for, in the schedule from the beginning or added to it later.
+        schedule: Their graph, when the run has ended.
+    """
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    alone = unshared(recipes)
+    kinds: dict[str, Counter[str]] = {}
+    for node in schedule.nodes.values():
+        kinds.setdefault(type(node.stage).__name__, Counter())[_outcome(node)] += 1
+    whole = sum(kinds.values(), Counter[str]())
+    columns = [name for name in _OUTCOMES if name in _RUN or whole[name]]
+    table = Table(title=_counted(len(recipes), "recipe"), title_justify="left")
+    for name in ("stage", "nothing shared", "distinct", *columns):
+        table.add_column(name, justify="left" if name == "stage" else "right")
+    for kind, counts in kinds.items():
+        table.add_row(kind, *(str(n) for n in (alone[kind], counts.total(), *(counts[name] for name in columns))))
+    table.add_section()
+    table.add_row("all", *(str(n) for n in (alone.total(), whole.total(), *(whole[name] for name in columns))))
+    return Group(table, Text(_sentence(schedule, whole, alone.total())))
+
+
+def _sentence(schedule: Schedule, whole: Counter[str], alone: int) -> str:
+    def listed(names: Sequence[str]) -> str:
+        return ", ".join(f"{whole[name]} {name}" for name in names if whole[name])
+
+    distinct, run = whole.total(), sum(whole[name] for name in _RUN)
+    equal = "=" if run == distinct else "of"
+    text = f"{_counted(run, 'stage')} run {equal} {_counted(distinct, 'distinct sub-expression')}"
+    text += f" ({listed(_RUN)})" if run else ""
+    text += f"; not run: {listed(_OUTCOMES[4:])}" if run < distinct else ""
+    again = sum(max(0, node.attempts - 1) for node in schedule.nodes.values())
+    text += f"; {_counted(again, 'more start')}, after an error or for weights that were wanted again" if again else ""
+    return f"{text}; nothing shared would have been {alone}"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def _outcome(node: Node) -> str:
+    if node.state is State.FINISHED:
+        return "trained now" if node.attempts else "found finished"
+    names = {
+        State.PRUNED: "pruned",
+        State.FAILED: "failed",
+        State.BLOCKED: "blocked",
+        State.UNNEEDED: "not needed",
+    }
+    return names.get(node.state, "to go")

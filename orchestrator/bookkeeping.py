@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
 
 from orchestrator.engine.listener import Listener
 from orchestrator.engine.schedule import Node, Schedule, State
@@ -23,28 +24,44 @@ class Bookkeeper(Listener):
         schedule: Its graph.
         store: Where all of it lies.
         keep_models: ``inputs``, ``best``, ``all`` or ``none``.
+        spared: Methods whose weights are kept in any case, since what a search adds later may start from them.
     """
 
     def __init__(
-        self, sweep: str, recipes: Sequence[Recipe], schedule: Schedule, store: Store, keep_models: str
+        self,
+        sweep: str,
+        recipes: Sequence[Recipe],
+        schedule: Schedule,
+        store: Store,
+        keep_models: str,
+        spared: Collection[str] = (),
     ) -> None:
         self._sweep = sweep
         self._schedule = schedule
         self._store = store
         self._policy = keep_models
+        self._spared = spared
         self._recipes: dict[str, list[Recipe]] = {}  # one stage may have rows under several labels
-        for recipe in recipes:
-            self._recipes.setdefault(recipe.stage.key, []).append(recipe)
         self._failed_before = {name.removesuffix(".json") for name in store.storage.names("failures")}
         self._trained_here: set[str] = set()
         self._best: dict[tuple[str, str], tuple[float, str]] = {}
         self._unwritten: set[str] = set()
-        for recipe in recipes:
-            if schedule.nodes[recipe.stage.key].state is State.FINISHED:
-                self._compare(recipe, self._row(recipe)["dev_score"])
+        self._written: set[str] | None = None  # keys of the finished rows, once they were read
+        self._register(recipes)
+
+    def add(self, recipes: Sequence[Recipe]) -> None:
+        """Takes in recipes that the sweep asks for only now; those that are finished already have their rows written.
+
+        Their stages must be in the schedule, or be added to it later.
+        """
+        for recipe in self._register(recipes):
+            if recipe.row_key(self._sweep) not in self._rows_there():
+                self._write(recipe.stage.key, self._row(recipe))
 
     def keep_model(self, node: Node) -> bool:
         """Whether a stage's weights go into the store, besides those that something unfinished starts from."""
+        if any(recipe.method in self._spared for recipe in self._recipes.get(node.key, ())):
+            return True
         if self._policy == "best":
             return bool(node.children) or node.key in self._recipes
         return self._policy == "all" or (self._policy == "inputs" and bool(node.children))
@@ -55,13 +72,12 @@ class Bookkeeper(Listener):
         Returns:
             How many were written.
         """
-        found = rows.read_table(self._store.filesystem, self._store.root, ["row_key", "status"]).to_pylist()
-        written = {row["row_key"] for row in found if row["status"] == "finished"}
+        written = self._rows_there()
         missing = [
             recipe
             for key, recipes in self._recipes.items()
             for recipe in recipes
-            if recipe.row_key(self._sweep) not in written and self._schedule.nodes[key].result is not None
+            if recipe.row_key(self._sweep) not in written and self._result(key) is not None
         ]
         self._unwritten.clear()
         for recipe in missing:
@@ -94,15 +110,65 @@ class Bookkeeper(Listener):
         """Notes the failure of a stage and of what it blocks."""
         for one in (node, *blocked):
             status = "failed" if one is node else "blocked"
-            self._failed_before.add(one.key)
-            try:
-                self._store.write_failure(one.key, status, one.error)
-            except OSError as error:
-                _log.warning("the failure of %s could not be noted: %s", one.stage.label(), error)
+            self._note(one.key, status, one.error, one.stage.label())
             if one.result is not None:  # only its weights were to be made again
                 continue
             for recipe in self._recipes.get(one.key, ()):
                 self._write(one.key, rows.build(self._sweep, recipe, {}, status, one.error))
+
+    def lost(self, recipes: Sequence[Recipe], status: str, error: str) -> None:
+        """Writes the rows of recipes that will not be run to their end: pruned, failed or blocked.
+
+        Those of them that are finished keep their row; those that failed or are blocked themselves say so.
+        """
+        for recipe in recipes:
+            key = recipe.stage.key
+            node = self._schedule.nodes.get(key)
+            if node is not None and node.result is not None:
+                continue
+            how, why = status, error
+            if node is not None and node.state in (State.FAILED, State.BLOCKED):
+                how, why = node.state.value, node.error
+            self._note(key, how, why, recipe.stage.label())
+            if how == "pruned":  # by a driver that was killed before it could say so
+                self._tidy(self._store.drop_checkpoint, key)
+            self._write(key, rows.build(self._sweep, recipe, {}, how, why))
+
+    def drop_weights(self) -> None:
+        """Lets the weights of everything go that this run has trained."""
+        for key in self._trained_here:
+            if self._schedule.nodes[key].stage.makes_model:
+                self._tidy(self._store.drop_model, key)
+
+    def _register(self, recipes: Sequence[Recipe]) -> list[Recipe]:
+        """Takes recipes in; returns those that are finished."""
+        finished = []
+        for recipe in recipes:
+            known = self._recipes.setdefault(recipe.stage.key, [])
+            if recipe not in known:
+                known.append(recipe)
+            if self._result(recipe.stage.key) is not None:
+                finished.append(recipe)
+                self._compare(recipe, self._row(recipe)["dev_score"])
+        return finished
+
+    def _result(self, key: str) -> dict[str, Any] | None:
+        node = self._schedule.nodes.get(key)
+        return node.result if node is not None and node.state in (State.FINISHED, State.UNNEEDED) else None
+
+    def _rows_there(self) -> set[str]:
+        """Keys of the finished rows that the leaderboard has."""
+        if self._written is None:
+            found = rows.read_table(self._store.filesystem, self._store.root, ["row_key", "status"]).to_pylist()
+            self._written = {row["row_key"] for row in found if row["status"] == "finished"}
+        return self._written
+
+    def _note(self, key: str, status: str, error: str, label: str) -> None:
+        self._failed_before.add(key)
+        try:
+            self._store.write_failure(key, status, error)
+        except OSError as refused:
+            _log.warning("the failure of %s could not be noted: %s", label, refused)
 
     def _row(self, recipe: Recipe) -> dict[str, object]:
         stages = recipe.stage.walk()
@@ -113,6 +179,8 @@ class Bookkeeper(Listener):
     def _write(self, key: str, row: dict[str, object]) -> None:
         try:
             rows.write(self._store.filesystem, self._store.root, row)
+            if self._written is not None and row["status"] == "finished":
+                self._written.add(str(row["row_key"]))
         except OSError as error:  # the result itself is safe; the row is made from it at the end or the next start
             _log.warning("the row of %s could not be written: %s", key, error)
             self._unwritten.add(key)
@@ -127,6 +195,8 @@ class Bookkeeper(Listener):
         """Keeps the best row of each model and task, by dev score; weights trained by earlier runs are left alone."""
         if self._policy != "best" or not isinstance(dev_score, float):
             return
+        if not recipe.stage.makes_model or recipe.method in self._spared:
+            return
         group, key = (recipe.model, recipe.task), recipe.stage.key
         best = self._best.get(group)
         loser = key
@@ -140,7 +210,8 @@ class Bookkeeper(Listener):
         for parent in node.parents:
             children = self._schedule.nodes[parent].children
             spent = all(
-                self._schedule.nodes[child].state in (State.FINISHED, State.UNNEEDED, State.FAILED, State.BLOCKED)
+                self._schedule.nodes[child].state
+                in (State.FINISHED, State.UNNEEDED, State.FAILED, State.BLOCKED, State.PRUNED)
                 for child in children
             )
             if spent and parent in self._trained_here:

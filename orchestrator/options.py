@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import os
 import sys
@@ -52,8 +53,29 @@ PRESETS = {
 
 
 @dataclasses.dataclass(frozen=True)
-class SweepOptions:
-    """The common options, checked.
+class RunOptions:
+    """How a sweep is run, whatever it consists of; checked.
+
+    Attributes:
+        storage: Where results go.
+        sweep: The sweep's name in the leaderboard.
+        shares: Concurrency, threads, GPU fraction.
+        keep_models: Whose weights stay in the store.
+        dry_run: Only say what would be run.
+        report_only: Only show what is there.
+    """
+
+    storage: str
+    sweep: str
+    shares: Shares
+    keep_models: str
+    dry_run: bool
+    report_only: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class SweepOptions(RunOptions):
+    """The common options of commands over tasks and models, checked.
 
     Attributes:
         preset: ``mini`` or ``paper``.
@@ -61,13 +83,7 @@ class SweepOptions:
         tasks: Target tasks.
         seeds: Seeds.
         data: Source of the data: ``mini``, a folder (absolute), or ``hub:...``.
-        storage: Where results go.
-        sweep: The sweep's name in the leaderboard.
         overrides: Fields of every ``FineTune`` that are the same for all tasks, instead of each task's published ones.
-        shares: Concurrency, threads, GPU fraction.
-        keep_models: Whose weights stay in the store.
-        dry_run: Only say what would be run.
-        report_only: Only show what is there.
     """
 
     preset: str
@@ -75,53 +91,74 @@ class SweepOptions:
     tasks: tuple[str, ...]
     seeds: tuple[int, ...]
     data: str
-    storage: str
-    sweep: str
     overrides: dict[str, Any]
-    shares: Shares
-    keep_models: str
-    dry_run: bool
-    report_only: bool
 
     def fine_tuning(self) -> dict[str, Any]:
         """Arguments for every ``FineTune`` of the sweep: its data, and what was set for all tasks."""
         return {"data": self.data, **self.overrides}
 
 
-def parser(command: str, description: str, examples: str) -> argparse.ArgumentParser:
-    """A parser with the common options; a command adds its own to it.
+def bare_parser(command: str, description: str, examples: str) -> argparse.ArgumentParser:
+    """A parser without options; commands put theirs together from the groups below.
 
     Args:
         command: The module, as ``python -m`` runs it.
         description: What the command does.
         examples: Command lines for the epilog.
     """
-    made = argparse.ArgumentParser(
+    return argparse.ArgumentParser(
         prog=f"python -m {command}",
         description=description,
         epilog="examples:\n" + textwrap.indent(textwrap.dedent(examples).strip(), "  "),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+
+
+def parser(command: str, description: str, examples: str) -> argparse.ArgumentParser:
+    """A parser with the common options of commands over tasks and models; a command adds its own to it.
+
+    Args:
+        command: The module, as ``python -m`` runs it.
+        description: What the command does.
+        examples: Command lines for the epilog.
+    """
+    made = bare_parser(command, description, examples)
     what = made.add_argument_group("what to run")
-    what.add_argument(
-        "--preset", choices=sorted(PRESETS), default="paper", help="defaults for all that follows (paper)"
-    )
-    what.add_argument("--config", metavar="FILE", help="YAML file of options; the command line goes before it")
+    add_preset(what)
     what.add_argument(
         "--models", metavar="M,...", help="bert_base, pubmedbert, mini_general, mini_domain, hub ids, or NAME=FOLDER"
     )
     what.add_argument("--tasks", metavar="T,...", help="target tasks (the paper's 11)")
-    what.add_argument("--seeds", metavar="N,...", help="seeds, such as 0,1,2")
-    what.add_argument(
-        "--data", metavar="SOURCE", help="folder made by prepare_data (data/blurb), hub:owner/name, or mini"
-    )
+    add_data(what)
     for name, kind in OVERRIDES.items():
         option = f"--{name.replace('_', '-')}"
         text = "training examples per task at most" if name == "train_limit" else "instead of each task's published one"
         what.add_argument(option, type=kind, metavar="N" if kind is int else "F", help=text)
-    what.add_argument("--sweep", metavar="NAME", help="name in the leaderboard (command and preset)")
+    add_how(made)
+    return made
+
+
+def add_preset(what: argparse._ArgumentGroup) -> None:
+    """``--preset`` and ``--config``."""
+    what.add_argument(
+        "--preset", choices=sorted(PRESETS), default="paper", help="defaults for all that follows (paper)"
+    )
+    what.add_argument("--config", metavar="FILE", help="YAML file of options; the command line goes before it")
+
+
+def add_data(what: argparse._ArgumentGroup) -> None:
+    """``--seeds`` and ``--data``."""
+    what.add_argument("--seeds", metavar="N,...", help="seeds, such as 0,1,2")
+    what.add_argument(
+        "--data", metavar="SOURCE", help="folder made by prepare_data (data/blurb), hub:owner/name, or mini"
+    )
+
+
+def add_how(made: argparse.ArgumentParser) -> None:
+    """The options of :class:`RunOptions`."""
     how = made.add_argument_group("how to run it")
+    how.add_argument("--sweep", metavar="NAME", help="name in the leaderboard (command and preset)")
     how.add_argument("--storage", metavar="WHERE", help="folder or s3://, gs:// URI ($ORCHESTRATOR_STORAGE or ./runs)")
     how.add_argument("--max-concurrent", type=int, metavar="N", help="stages at once (as many as fit)")
     how.add_argument("--gpu-fraction", type=float, metavar="F", help="share of a GPU per stage (estimated for each)")
@@ -132,7 +169,6 @@ def parser(command: str, description: str, examples: str) -> argparse.ArgumentPa
     )
     how.add_argument("--dry-run", action="store_true", help="say what would be run, and what it would cost")
     how.add_argument("--report-only", action="store_true", help="show what is there; run nothing")
-    return made
 
 
 def parse(made: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -160,34 +196,76 @@ def resolve(given: argparse.Namespace, command: str, default_tasks: Sequence[str
         UserError: Naming the option, the value, the rule and the nearest valid choice.
     """
     preset = PRESETS[given.preset]
-    data = given.data or preset.data
-    for name in ("epochs", "train_limit", "batch_size", "max_concurrent", "threads"):
-        value = getattr(given, name)
-        if value is not None and value < 1:
-            raise UserError(f"--{name.replace('_', '-')}={value} must be at least 1")
+    counted(given, "epochs", "train_limit", "batch_size")
+    how = resolve_how(given, f"{command}_{given.preset}")
+    data = data_source(given.data or preset.data)  # before the models, which may take the network to look up
+    return SweepOptions(
+        **vars(how),
+        preset=given.preset,
+        models=_models(listed("models", given.models, preset.models)),
+        tasks=task_names("tasks", given.tasks, default_tasks),
+        seeds=seeds(given.seeds, preset.seeds),
+        data=data,
+        overrides={name: getattr(given, name) for name in OVERRIDES if getattr(given, name) is not None},
+    )
+
+
+def resolve_how(given: argparse.Namespace, sweep: str) -> RunOptions:
+    """Checks the options of :func:`add_how`.
+
+    Args:
+        given: The parsed command line.
+        sweep: The sweep's name unless one is given.
+
+    Raises:
+        UserError: As :func:`resolve`.
+    """
+    counted(given, "max_concurrent", "threads")
     if given.gpu_fraction is not None and not 0 < given.gpu_fraction <= 1:
         raise UserError(f"--gpu-fraction={given.gpu_fraction} must be above 0 and at most 1")
     if not given.checkpoint_seconds >= 0:
         raise UserError(f"--checkpoint-seconds={given.checkpoint_seconds} must be at least 0")
-    if data != sources.MINIATURE:
-        sources.folder(data)  # before the models, which may take the network to look up
-    chosen = _models(listed("models", given.models, preset.models))
-    return SweepOptions(
-        preset=given.preset,
-        models=chosen,
-        tasks=task_names("tasks", given.tasks, default_tasks),
-        seeds=tuple(dict.fromkeys(map(_seed, listed("seeds", given.seeds, [str(seed) for seed in preset.seeds])))),
-        data=data
-        if data == sources.MINIATURE or data.startswith(sources.HUB)
-        else str(Path(data).expanduser().resolve()),
+    return RunOptions(
         storage=given.storage or default_location(),
-        sweep=_sweep_name(given.sweep or f"{command}_{given.preset}"),
-        overrides={name: getattr(given, name) for name in OVERRIDES if getattr(given, name) is not None},
+        sweep=_sweep_name(given.sweep or sweep),
         shares=Shares(given.threads, given.gpu_fraction, given.max_concurrent, given.checkpoint_seconds),
         keep_models=given.keep_models,
         dry_run=given.dry_run,
         report_only=given.report_only,
     )
+
+
+def counted(given: argparse.Namespace, *names: str) -> None:
+    """Refuses counts below 1; None passes.
+
+    Raises:
+        UserError: Naming the option and the value.
+    """
+    for name in names:
+        value = getattr(given, name)
+        if value is not None and value < 1:
+            raise UserError(f"--{name.replace('_', '-')}={value} must be at least 1")
+
+
+def data_source(data: str) -> str:
+    """A source of data that exists, a folder as an absolute path: workers have a current folder of their own.
+
+    Raises:
+        UserError: Where there is no such folder or hub data set.
+    """
+    if data == sources.MINIATURE:
+        return data
+    sources.folder(data)
+    return data if data.startswith(sources.HUB) else str(Path(data).expanduser().resolve())
+
+
+def seeds(given: Any, default: Sequence[int]) -> tuple[int, ...]:
+    """Seeds from a comma-separated option, each once.
+
+    Raises:
+        UserError: For anything but whole numbers.
+    """
+    return tuple(dict.fromkeys(map(_seed, listed("seeds", given, [str(seed) for seed in default]))))
 
 
 def task_names(option: str, given: Any, default: Sequence[str]) -> tuple[str, ...]:
@@ -267,6 +345,8 @@ def _checked(path: Path, key: str, value: Any, action: argparse.Action) -> Any:
             raise UserError(f"{path}: {key}={value!r} must be true or false")
         return value
     if action.type in (int, float):
+        with contextlib.suppress(ValueError, TypeError):
+            value = float(value) if isinstance(value, str) and action.type is float else value  # YAML's 1e-5 is text
         if isinstance(value, bool) or not isinstance(value, int | (float if action.type is float else int)):
             wanted = "a number" if action.type is float else "a whole number"
             raise UserError(f"{path}: {key}={value!r} must be {wanted}")

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from orchestrator import accounting
 from orchestrator.bookkeeping import Bookkeeper
 from orchestrator.engine import costs
 from orchestrator.engine import run as engine
-from orchestrator.engine.listener import Listeners
-from orchestrator.engine.progress import Cell, Display, duration
+from orchestrator.engine.listener import Listener, Listeners
+from orchestrator.engine.progress import Cell, Display, GridPanel, Panel, duration
+from orchestrator.engine.proposer import Proposer
 from orchestrator.engine.resources import estimate_memory
 from orchestrator.engine.schedule import Schedule, State
 from orchestrator.engine.store import Store
-from orchestrator.options import SweepOptions
+from orchestrator.options import RunOptions
 from orchestrator.recipe import Recipe
 from trainables.data import tasks
 from trainables.errors import UserError
@@ -27,12 +28,17 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 
 
-def run(options: SweepOptions, recipes: Sequence[Recipe]) -> int:
+#: Prints what came of recipes: called with the options, the recipes, the store and the console.
+Report = Callable[[RunOptions, Sequence[Recipe], Store, "Console"], None]
+
+
+def run(options: RunOptions, recipes: Sequence[Recipe], report: Report | None = None) -> int:
     """Runs what the store lacks of a sweep, or says what that would be.
 
     Args:
-        options: The common options.
+        options: How to run it.
         recipes: What the sweep asks for.
+        report: Prints the result; grids of target and intermediate tasks unless given.
 
     Returns:
         The exit code: 0, 1 where a stage failed, 130 after Ctrl-C.
@@ -43,13 +49,14 @@ def run(options: SweepOptions, recipes: Sequence[Recipe]) -> int:
     from orchestrator.leaderboard import terminal
 
     console = terminal.console()
+    report = report or show_grids
     if not recipes:
         raise UserError("the sweep is empty: a grid needs a target task, and a pair another intermediate task")
     for recipe in recipes:
         _ = recipe.stage.key  # reads the fingerprints: missing data or weights are refused here
     store = Store(options.storage)
     if options.report_only:
-        _report(options, recipes, store, console)
+        report(options, recipes, store, console)
         return 0
     if not options.dry_run:
         store.storage.check_writable()
@@ -57,45 +64,75 @@ def run(options: SweepOptions, recipes: Sequence[Recipe]) -> int:
     if options.dry_run:
         accounting.show(console, recipes, schedule, costs.from_store(store), options.shares)
         return 0
-    _check_data(recipes)
+    check_data(recipes)
     store.tidy()
     store.write_sweep(options.sweep, [recipe.to_json() for recipe in recipes])
-    return _run(options, recipes, schedule, store, console)
-
-
-def _run(options: SweepOptions, recipes: Sequence[Recipe], schedule: Schedule, store: Store, console: Console) -> int:
     begun = time.monotonic()
-    known = accounting.observed(schedule)
-    schedule.prioritise(lambda stage: known.seconds(stage) or 1.0, estimate_memory)
     keeper = Bookkeeper(options.sweep, recipes, schedule, store, options.keep_models)
     keeper.write_missing_rows()
     total, found = len(schedule.nodes), len(schedule.nodes) - schedule.unfinished
     console.print(f"{options.sweep}: {total} stages, {found} of them finished already; storage {store.root}")
-    completed = True
-    if not schedule.done:
-        with engine.connected() as cluster:
-            console.print(f"on {cluster.cpus:g} CPU cores and {cluster.gpus:g} GPUs")
-            if cluster.elastic and store.storage.local:
-                console.print(f"note: {store.root} must be a folder that every node of the cluster shares")
-            slots = options.shares.slots([node.stage for node in schedule.to_run()], cluster)
-            with Display(schedule, _cells(recipes), known, slots, console) as display:
-                listeners = Listeners([keeper, display])
-                completed = engine.execute(
-                    schedule,
-                    store,
-                    options.shares,
-                    cluster,
-                    keeper.keep_model,
-                    listeners,
-                    on_interrupt=display.stopping,
-                )
-        if keeper.unwritten:
-            keeper.write_missing_rows()
+    completed = train(options, schedule, store, keeper, GridPanel(cells(recipes)), console)
     console.print(f"{keeper.trained} stages trained in {duration(time.monotonic() - begun)}, {found} found finished")
     if not completed:
         console.print(f"interrupted with {schedule.unfinished} stages to go; to go on, run the same command again")
         return INTERRUPTED
-    _report(options, recipes, store, console)
+    report(options, recipes, store, console)
+    return outcome(schedule, keeper, console)
+
+
+def train(
+    options: RunOptions,
+    schedule: Schedule,
+    store: Store,
+    keeper: Bookkeeper,
+    panel: Panel,
+    console: Console,
+    proposer: Proposer | None = None,
+    listeners: Sequence[Listener] = (),
+) -> bool:
+    """Runs a schedule on Ray with a display.
+
+    Args:
+        options: How to run it.
+        schedule: What to run.
+        store: Where results go.
+        keeper: Writes rows; hears of every event first.
+        panel: What the display shows above the running stages.
+        console: Where to.
+        proposer: Adds to the schedule while it is run.
+        listeners: Hear of every event after the keeper and before the display.
+
+    Returns:
+        Whether it came to its end; False after Ctrl-C.
+    """
+    known = accounting.observed(schedule)
+    schedule.prioritise(lambda stage: known.seconds(stage) or 1.0, estimate_memory)
+    if schedule.done and (proposer is None or proposer.done):
+        return True
+    with engine.connected() as cluster:
+        console.print(f"on {cluster.cpus:g} CPU cores and {cluster.gpus:g} GPUs")
+        if cluster.elastic and store.storage.local:
+            console.print(f"note: {store.root} must be a folder that every node of the cluster shares")
+        slots = options.shares.slots([node.stage for node in schedule.to_run()], cluster)
+        with Display(schedule, panel, known, slots, console) as display:
+            completed = engine.execute(
+                schedule,
+                store,
+                options.shares,
+                cluster,
+                keeper.keep_model,
+                Listeners([keeper, *listeners, display]),
+                on_interrupt=display.stopping,
+                proposer=proposer,
+            )
+    if keeper.unwritten:
+        keeper.write_missing_rows()
+    return completed
+
+
+def outcome(schedule: Schedule, keeper: Bookkeeper, console: Console) -> int:
+    """Prints what went wrong; returns the exit code."""
     if keeper.unwritten:
         console.print("some rows could not be written (see above); their results are safe: run the command again")
         return 1
@@ -114,7 +151,7 @@ def _failures(schedule: Schedule, console: Console) -> int:
     return 1
 
 
-def _report(options: SweepOptions, recipes: Sequence[Recipe], store: Store, console: Console) -> None:
+def show_grids(options: RunOptions, recipes: Sequence[Recipe], store: Store, console: Console) -> None:
     """Prints the grids of what was asked for, from the leaderboard; a sweep may hold more than that."""
     from orchestrator.leaderboard import rows, tables, terminal
 
@@ -132,23 +169,24 @@ def _report(options: SweepOptions, recipes: Sequence[Recipe], store: Store, cons
     console.print(f"more: python -m orchestrator.leaderboard show|grid|sql{where}")
 
 
-def _cells(recipes: Sequence[Recipe]) -> dict[str, list[Cell]]:
-    cells: dict[str, list[Cell]] = {}
+def cells(recipes: Sequence[Recipe]) -> dict[str, list[Cell]]:
+    """Where each recipe's score appears in the live grid, by stage key."""
+    found: dict[str, list[Cell]] = {}
     for recipe in recipes:
         metric = f"test/{tasks.get(recipe.task).metric}"
         column = recipe.intermediate or ("baseline" if recipe.method == "finetune" else recipe.method)
-        cells.setdefault(recipe.stage.key, []).append(Cell(recipe.model, recipe.task, column, metric))
-    return cells
+        found.setdefault(recipe.stage.key, []).append(Cell(recipe.model, recipe.task, column, metric))
+    return found
 
 
-def _check_data(recipes: Sequence[Recipe]) -> None:
+def check_data(recipes: Sequence[Recipe]) -> None:
     """Reads every data set once, so that a malformed file or an unknown label is refused before training."""
     from trainables.data import sources
-    from trainables.stages import FineTune
 
     seen: set[tuple[str, str]] = set()
     for recipe in recipes:
         for stage in recipe.stage.walk():
-            if isinstance(stage, FineTune) and (stage.data, stage.task) not in seen:
-                seen.add((stage.data, stage.task))
-                sources.load(stage.data, stage.task)
+            data, task = getattr(stage, "data", None), getattr(stage, "task", None)
+            if data is not None and task is not None and (data, task) not in seen:
+                seen.add((data, task))
+                sources.load(data, task)

@@ -38,7 +38,7 @@ GRID = (
 )
 STARTUP = 8.0  # seconds until the first stage runs
 TARGETS = ("driver", "worker", "instance")
-_STARTED = re.compile(r"start .*\[([0-9a-f]{8})\]")
+STARTED = re.compile(r"start .*\[([0-9a-f]{8})\]")
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -99,14 +99,14 @@ def kill(driver: subprocess.Popen[bytes], target: str, choice: random.Random) ->
         choice.choice(workers).kill()
     elif target == "instance" and children:
         for child in children:
-            _kill(child)
+            kill_process(child)
     else:
         target = "driver"
         driver.kill()
     return target
 
 
-def _kill(process: psutil.Process) -> None:
+def kill_process(process: psutil.Process) -> None:
     with contextlib.suppress(psutil.NoSuchProcess):
         process.kill()
 
@@ -165,7 +165,7 @@ def run_round(storage: Path, undisturbed: Undisturbed, kills: list[str], choice:
             driver.kill()
             return report
         text = log.read_text(errors="replace")
-        for key in _STARTED.findall(text):
+        for key in STARTED.findall(text):
             if any(done.startswith(key) for done in before):
                 report.problems.append(f"stage {key} had finished and was started again; see {log}")
         after_all = finished(storage)

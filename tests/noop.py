@@ -31,6 +31,78 @@ class Sleep(Stage):
         return f"sleep {self.name}"
 
 
+@dataclasses.dataclass(frozen=True)
+class Notes(Stage):
+    """Reads its input's weights and has none itself, as a teacher's outputs; ``notes.txt`` is what others read."""
+
+    name: str
+    input_: Stage
+
+    implementation: ClassVar[str] = "tests.noop:take_notes"
+    makes_model: ClassVar[bool] = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Reader(Stage):
+    """Reads notes."""
+
+    name: str
+    notes: Notes
+
+    implementation: ClassVar[str] = "tests.noop:read_notes"
+
+
+@dataclasses.dataclass(frozen=True)
+class Climb(Stage):
+    """Reports a dev score per epoch, so that a search may stop it early.
+
+    Attributes:
+        name: Of the stage.
+        scores: One per epoch; the last is the result's.
+        seconds: Of an epoch.
+        marker: Folder of a file that gets a line with the process's number per start.
+        input_: What it starts from, if anything.
+    """
+
+    name: str
+    scores: tuple[float, ...]
+    seconds: float = 0.0
+    marker: str = ""
+    input_: Stage | None = None
+
+    implementation: ClassVar[str] = "tests.noop:climb"
+    prunable: ClassVar[bool] = True
+
+
+def take_notes(stage: Notes, context: Context) -> Run:
+    weights = context.model_folder(stage.input_) / "config.json"
+    (context.folder / "notes.txt").write_text(weights.read_text())
+    yield Progress(1, 1)
+    return Result({"test/score": 0.5})
+
+
+def read_notes(stage: Reader, context: Context) -> Run:
+    yield Progress(1, 1)
+    return Result({"test/score": 0.5}, facts={"read": context.input_file(stage.notes, "notes.txt").read_text()})
+
+
+def climb(stage: Climb, context: Context) -> Run:
+    if stage.marker:
+        with (Path(stage.marker) / f"{stage.name}.starts").open("a") as file:
+            file.write(f"{os.getpid()}\n")
+    saved = context.load_checkpoint() or {"done": 0}
+    for epoch in range(saved["done"], len(stage.scores)):
+        for _ in range(max(1, round(stage.seconds / 0.05))):
+            time.sleep(stage.seconds and 0.05)
+            if context.checkpoint_due():
+                context.save_checkpoint({"done": epoch})
+            yield Progress(epoch, len(stage.scores))
+        yield Progress(
+            epoch + 1, len(stage.scores), metrics={"resource": epoch + 1.0, "dev/score": stage.scores[epoch]}
+        )
+    return Result({"test/score": stage.scores[-1], "dev/score": stage.scores[-1]}, facts={"resumed_at": saved["done"]})
+
+
 def run(stage: Sleep, context: Context) -> Run:
     started = Path(stage.marker) / f"{stage.name}.starts" if stage.marker else None
     if started is not None:

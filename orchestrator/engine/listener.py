@@ -11,6 +11,9 @@ from orchestrator.engine.schedule import Node
 class Listener:
     """Told of every event, in the driver's one thread; each method does nothing unless overridden."""
 
+    def added(self, nodes: Sequence[Node]) -> None:
+        """Stages were added to the schedule while it is run; some may be finished already."""
+
     def started(self, node: Node) -> None:
         """A stage was handed to a worker."""
 
@@ -23,6 +26,9 @@ class Listener:
     def failed(self, node: Node, blocked: Sequence[Node]) -> None:
         """A stage failed for good, and so blocked others."""
 
+    def pruned(self, node: Node) -> None:
+        """A stage was stopped early on its search's wish."""
+
     def retried(self, node: Node, why: str) -> None:
         """A stage is tried again."""
 
@@ -32,6 +38,11 @@ class Listeners(Listener):
 
     def __init__(self, listeners: Sequence[Listener]) -> None:
         self._listeners = tuple(listeners)
+
+    def added(self, nodes: Sequence[Node]) -> None:
+        """See :class:`Listener`."""
+        for one in self._listeners:
+            one.added(nodes)
 
     def started(self, node: Node) -> None:
         """See :class:`Listener`."""
@@ -57,3 +68,8 @@ class Listeners(Listener):
         """See :class:`Listener`."""
         for one in self._listeners:
             one.retried(node, why)
+
+    def pruned(self, node: Node) -> None:
+        """See :class:`Listener`."""
+        for one in self._listeners:
+            one.pruned(node)

@@ -1,18 +1,17 @@
-"""What a running sweep shows: the grid filling in, stages under way, time left; plain lines without a terminal."""
+"""What a running sweep shows: what it is for, stages under way, time left; plain lines without a terminal."""
 
 from __future__ import annotations
 
 import dataclasses
 import threading
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from orchestrator.engine.costs import Cost, CostModel, likeness
+from orchestrator.engine.clock import Clock
+from orchestrator.engine.costs import CostModel
 from orchestrator.engine.listener import Listener
 from orchestrator.engine.schedule import Node, Schedule
-from trainables.expression import Stage
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -46,81 +45,97 @@ class _Running:
     phase: str = "starting"
 
 
-@dataclasses.dataclass
-class _Mean:
-    """A running mean of seconds."""
+class Panel(Protocol):
+    """The upper part of the display: what the run is for. All but :meth:`render` is called in the driver's thread."""
 
-    total: float = 0.0
-    count: int = 0
+    def scored(self, node: Node) -> None:
+        """A stage is finished, now or from the beginning; ``node.result`` is there."""
+        ...
 
-    def add(self, seconds: float) -> None:
-        self.total += seconds
-        self.count += 1
+    def news(self) -> list[str]:
+        """Lines on what happened since the last call, for where there is no terminal; asked after every event."""
+        ...
 
-    @property
-    def value(self) -> float:
-        return self.total / self.count
+    def line(self) -> str:
+        """What the status line begins with; nothing where stages are all that is counted."""
+        ...
 
-
-class Clock:
-    """Expected seconds until a schedule is done, from the cost of like stages; its upkeep per stage is constant.
-
-    Args:
-        schedule: What is to be run.
-        costs: Costs of like stages so far.
-        slots: Stages at once.
-    """
-
-    def __init__(self, schedule: Schedule, costs: CostModel, slots: int) -> None:
-        self._slots = max(1, slots)
-        self._left: Counter[str] = Counter()  # stages to go, by likeness
-        self._means: dict[str, _Mean] = {}  # by likeness, and by type for those that are like none so far
-        self._work = 0.0  # of the stages to go whose likeness has a mean
-        self._unlike: Counter[str] = Counter()  # the others, by type
-        for node in schedule.to_run():
-            kind, type_ = likeness(node.stage), type(node.stage).__name__
-            if not self._left[kind]:
-                self._learn(kind, costs.known(node.stage))
-                self._learn(type_, costs.seconds(node.stage))
-            self._left[kind] += 1
-            if kind in self._means:
-                self._work += self._means[kind].value
-            else:
-                self._unlike[type_] += 1
-
-    def finished(self, stage: Stage, result: Mapping[str, Any] | None) -> None:
-        """A stage ended, with a result or without."""
-        kind, type_ = likeness(stage), type(stage).__name__
-        if kind in self._means:
-            self._work -= self._left[kind] * self._means[kind].value
-        else:
-            self._unlike[type_] -= self._left[kind]
-        self._left[kind] -= 1
-        if result is not None:
-            seconds = result.get("cost", {}).get("seconds", 0.0)
-            self._means.setdefault(kind, _Mean()).add(seconds)
-            self._means.setdefault(type_, _Mean()).add(seconds)
-        if kind in self._means:
-            self._work += self._left[kind] * self._means[kind].value
-        else:
-            self._unlike[type_] += self._left[kind]
-
-    def seconds_left(self, running: float) -> float | None:
-        """Expected seconds, or None while nothing is known of some type of stage.
+    def seconds_left(self, stages: float | None) -> float | None:
+        """Expected seconds until the end, or None while they are not known.
 
         Args:
-            running: Seconds that the running stages have already had, in all.
+            stages: Those of the stages that are known so far.
         """
-        work = self._work
-        for type_, count in self._unlike.items():
-            if count and type_ not in self._means:
-                return None
-            work += count * self._means[type_].value if count else 0.0
-        return max(0.0, work - running) / self._slots
+        ...
 
-    def _learn(self, name: str, cost: Cost | float | None) -> None:
-        if cost is not None and name not in self._means:
-            self._means[name] = _Mean(cost.seconds if isinstance(cost, Cost) else cost, 1)
+    def render(self, busy: Sequence[str]) -> RenderableType:
+        """The panel, for a terminal.
+
+        Args:
+            busy: Keys of the stages under way, in the order in which they were started.
+        """
+        ...
+
+
+class GridPanel:
+    """A grid of scores that fills in: one model's tasks, and what was trained before each.
+
+    Args:
+        cells: Where finished recipes appear, by stage key.
+    """
+
+    def __init__(self, cells: Mapping[str, Sequence[Cell]]) -> None:
+        self._cells = cells
+        self._scores: dict[Cell, list[float]] = {}
+        self._group = next((cell.group for found in cells.values() for cell in found), "")
+
+    def scored(self, node: Node) -> None:
+        """See :class:`Panel`."""
+        for cell in self._cells.get(node.key, ()):
+            score = (node.result or {}).get("metrics", {}).get(cell.metric)
+            if score is not None:
+                self._scores.setdefault(cell, []).append(100 * score)
+
+    def news(self) -> list[str]:
+        """Nothing: the lines on stages say it all."""
+        return []
+
+    def line(self) -> str:
+        """Nothing: stages are what is counted."""
+        return ""
+
+    def seconds_left(self, stages: float | None) -> float | None:
+        """As the stages; all are known from the beginning."""
+        return stages
+
+    def render(self, busy: Sequence[str]) -> RenderableType:
+        """The grid of the model that was last started."""
+        from rich.table import Table
+        from rich.text import Text
+
+        started = {cell: None for key in busy for cell in self._cells.get(key, ())}
+        self._group = next((cell.group for cell in reversed(started)), self._group)
+        cells = [cell for found in self._cells.values() for cell in found if cell.group == self._group]
+        rows = dict.fromkeys(cell.row for cell in cells)
+        # In the rows' order, as the paper's table is; what is no row (the baseline, a method) comes first.
+        position = {name: index for index, name in enumerate(rows)}
+        columns = sorted(dict.fromkeys(cell.column for cell in cells), key=lambda name: position.get(name, -1))
+        metrics = {(cell.row, cell.column): cell for cell in cells}
+        table = Table(title=self._group, title_justify="left", padding=(0, 1, 0, 0), box=None)
+        table.add_column("target", no_wrap=True)
+        for column in columns:
+            table.add_column(_short(column), justify="right", no_wrap=True, min_width=5)
+        for row in rows:
+            line = []
+            for column in columns:
+                cell = metrics.get((row, column))
+                scores = self._scores.get(cell, []) if cell else []
+                if scores:
+                    line.append(Text(f"{sum(scores) / len(scores):.1f}"))
+                else:
+                    line.append(Text("-" if cell is None else "..." if cell in started else "", style="dim"))
+            table.add_row(row, *line)
+        return table
 
 
 class Display(Listener):
@@ -128,29 +143,25 @@ class Display(Listener):
 
     Args:
         schedule: What is run.
-        cells: Where finished recipes appear, by stage key.
+        panel: What is shown above the stages under way.
         costs: Costs of like stages so far.
         slots: Stages at once.
         console: Where to; a live display on a terminal, else lines.
     """
 
-    def __init__(
-        self, schedule: Schedule, cells: Mapping[str, Sequence[Cell]], costs: CostModel, slots: int, console: Console
-    ) -> None:
+    def __init__(self, schedule: Schedule, panel: Panel, costs: CostModel, slots: int, console: Console) -> None:
         self._schedule = schedule
-        self._cells = cells
+        self._panel = panel
         self._clock = Clock(schedule, costs, slots)
         self._console = console
         self._begun = self._last_line = time.monotonic()
         self._ended = self._failed = 0
         self._running: dict[str, _Running] = {}
-        self._scores: dict[Cell, list[float]] = {}
-        self._group = next((cell.group for found in cells.values() for cell in found), "")
         self._lock = threading.Lock()
         self._live: Live | None = None
         for node in schedule.nodes.values():
             if node.result is not None:
-                self._score(node)
+                panel.scored(node)
 
     def __enter__(self) -> Display:
         if self._console.is_terminal:
@@ -174,12 +185,20 @@ class Display(Listener):
 
     # --- events ----------------------------------------------------------------------------------------------
 
+    def added(self, nodes: Sequence[Node]) -> None:
+        """See :class:`Listener`."""
+        with self._lock:
+            self._clock.added(nodes)
+            for node in nodes:
+                if node.result is not None:
+                    self._panel.scored(node)
+
     def started(self, node: Node) -> None:
         """See :class:`Listener`."""
         with self._lock:
             self._running[node.key] = _Running(time.monotonic())
-            for cell in self._cells.get(node.key, ()):
-                self._group = cell.group
+            self._clock.added([node])  # it may be one that was finished, whose weights are wanted again
+        self._news()
         if self._live is None:
             self._line(f"start  {node.stage.label()}  [{node.key[:8]}]")
 
@@ -195,17 +214,19 @@ class Display(Listener):
                 for key, one in self._running.items()
             )
             self._line("running: " + ", ".join(parts))
+        self._news()
 
     def finished(self, node: Node) -> None:
         """See :class:`Listener`."""
         with self._lock:
             running = self._running.pop(node.key, None)
             self._ended += 1
-            self._clock.finished(node.stage, node.result)
-            self._score(node)
+            self._clock.ended(node.stage, node.result)
+            self._panel.scored(node)
         if self._live is None:
             seconds = time.monotonic() - running.started if running else 0.0
             self._line(f"done   {node.stage.label()}  {_scores(node)} in {seconds:.1f} s")
+        self._news()
 
     def failed(self, node: Node, blocked: Sequence[Node]) -> None:
         """See :class:`Listener`."""
@@ -214,10 +235,21 @@ class Display(Listener):
             for one in (node, *blocked):
                 self._ended += 1
                 self._failed += 1
-                self._clock.finished(one.stage, None)
+                self._clock.ended(one.stage, None)
         last = node.error.strip().splitlines()[-1] if node.error.strip() else "no message"
         also = f"; blocks {len(blocked)} more" if blocked else ""
         self._line(f"FAILED {node.stage.label()}: {last}{also}")
+        self._news()
+
+    def pruned(self, node: Node) -> None:
+        """See :class:`Listener`."""
+        with self._lock:
+            self._running.pop(node.key, None)
+            self._ended += 1
+            self._clock.ended(node.stage, None)
+        if self._live is None:
+            self._line(f"pruned {node.stage.label()}")
+        self._news()
 
     def retried(self, node: Node, why: str) -> None:
         """See :class:`Listener`."""
@@ -233,11 +265,10 @@ class Display(Listener):
 
     # --- drawing ---------------------------------------------------------------------------------------------
 
-    def _score(self, node: Node) -> None:
-        for cell in self._cells.get(node.key, ()):
-            score = (node.result or {}).get("metrics", {}).get(cell.metric)
-            if score is not None:
-                self._scores.setdefault(cell, []).append(100 * score)
+    def _news(self) -> None:
+        for text in self._panel.news():
+            if self._live is None:
+                self._line(text)
 
     def _line(self, text: str) -> None:
         self._last_line = time.monotonic()
@@ -246,10 +277,13 @@ class Display(Listener):
     def _status(self) -> str:
         now = time.monotonic()
         left = self._clock.seconds_left(sum(now - one.started for one in self._running.values()))
+        left = self._panel.seconds_left(left)
         eta = "" if left is None else f", about {duration(left)} left"
-        # An input that is made again counts too, so the sum can grow.
-        total = self._ended + self._schedule.unfinished
-        return f"{self._ended}/{total}, {duration(now - self._begun)}{eta}"
+        # An input that is made again counts too, and what a search adds, so the sum can grow.
+        stages = f"{self._ended}/{self._ended + self._schedule.unfinished}"
+        of = self._panel.line()
+        counts = f"{of}, {stages} stages" if of else stages
+        return f"{counts}, {duration(now - self._begun)}{eta}"
 
     def _render(self) -> RenderableType:
         from rich.console import Group
@@ -257,36 +291,10 @@ class Display(Listener):
 
         with self._lock:
             failed = f", {self._failed} failed or blocked" if self._failed else ""
-            parts: list[RenderableType] = [self._grid(), self._stages()]
-            parts.append(Text(f"{self._status()} (stages){failed}    Ctrl-C stops cleanly", style="bold"))
+            parts: list[RenderableType] = [self._panel.render(list(self._running)), self._stages()]
+            unit = "" if self._panel.line() else " (stages)"
+            parts.append(Text(f"{self._status()}{unit}{failed}    Ctrl-C stops cleanly", style="bold"))
             return Group(*parts)
-
-    def _grid(self) -> RenderableType:
-        from rich.table import Table
-        from rich.text import Text
-
-        cells = [cell for found in self._cells.values() for cell in found if cell.group == self._group]
-        rows = dict.fromkeys(cell.row for cell in cells)
-        # In the rows' order, as the paper's table is; what is no row (the baseline, a method) comes first.
-        position = {name: index for index, name in enumerate(rows)}
-        columns = sorted(dict.fromkeys(cell.column for cell in cells), key=lambda name: position.get(name, -1))
-        metrics = {(cell.row, cell.column): cell for cell in cells}
-        busy = {cell for key in self._running for cell in self._cells.get(key, ())}
-        table = Table(title=self._group, title_justify="left", padding=(0, 1, 0, 0), box=None)
-        table.add_column("target", no_wrap=True)
-        for column in columns:
-            table.add_column(_short(column), justify="right", no_wrap=True, min_width=5)
-        for row in rows:
-            line = []
-            for column in columns:
-                cell = metrics.get((row, column))
-                scores = self._scores.get(cell, []) if cell else []
-                if scores:
-                    line.append(Text(f"{sum(scores) / len(scores):.1f}"))
-                else:
-                    line.append(Text("-" if cell is None else "..." if cell in busy else "", style="dim"))
-            table.add_row(row, *line)
-        return table
 
     def _stages(self) -> RenderableType:
         from rich.progress_bar import ProgressBar

@@ -78,8 +78,11 @@ class Shares:
     checkpoint_seconds: float = 300.0
 
     def gpu(self, stage: Stage, cluster: Cluster, factor: float = 1.0) -> float:
-        """A stage's GPU share: as asked for or estimated, times ``factor`` after it ran out of memory."""
-        if not cluster.gpus:
+        """A stage's GPU share: as asked for or estimated, times ``factor`` after it ran out of memory.
+
+        One that starts from no weights (random ones, a mean over folds) needs none.
+        """
+        if not cluster.gpus or not stage.starts_from:
             return 0.0
         if self.gpu_fraction is not None:
             return min(1.0, self.gpu_fraction * factor)
@@ -99,8 +102,8 @@ class Shares:
         by_cpu = int(cluster.cpus // self.threads)
         by_gpu = by_cpu
         if cluster.gpus:
-            smallest = min((self.gpu(stage, cluster) for stage in stages), default=1.0)
-            by_gpu = int(cluster.gpus * int(1 / smallest + 1e-6)) if smallest else by_cpu
+            shares = [share for share in (self.gpu(stage, cluster) for stage in stages) if share]
+            by_gpu = int(cluster.gpus * int(1 / min(shares) + 1e-6)) if shares else by_cpu
         fitting = max(1, min(by_cpu, by_gpu))
         return min(fitting, self.max_concurrent) if self.max_concurrent else fitting
 

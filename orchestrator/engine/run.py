@@ -14,10 +14,11 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.engine.listener import Listener
+from orchestrator.engine.proposer import Proposer
 from orchestrator.engine.resources import Capacity, Cluster, Request, Shares
 from orchestrator.engine.schedule import Node, Schedule
 from trainables.errors import UserError
-from trainables.execution import Job
+from trainables.execution import Job, stage_stop
 
 if TYPE_CHECKING:
     from orchestrator.engine.store import Store
@@ -93,6 +94,7 @@ def execute(
     keep_model: Callable[[Node], bool],
     listener: Listener,
     on_interrupt: Callable[[], None] = lambda: None,
+    proposer: Proposer | None = None,
 ) -> bool:
     """Runs what the store lacks of a schedule.
 
@@ -104,6 +106,7 @@ def execute(
         keep_model: Whether a stage's weights are wanted in the store.
         listener: Told of every event.
         on_interrupt: Called once on the first Ctrl-C.
+        proposer: Adds to the schedule while it is run, if there is one.
 
     Returns:
         Whether it ran to its end; False after Ctrl-C, once the stages under way have saved checkpoints.
@@ -111,7 +114,7 @@ def execute(
     Raises:
         KeyboardInterrupt: On a second Ctrl-C.
     """
-    if schedule.done:
+    if schedule.done and (proposer is None or proposer.done):
         return True
     from ray import tune
 
@@ -134,9 +137,24 @@ def execute(
     def request_of(node: Node) -> Request:
         return shares.request(node.stage, capacity.cluster, node.share)
 
+    def stop_stage(key: str) -> None:
+        given_up.add(key)
+        store.request_stop(stage_stop(this_run, key))
+
+    given_up: set[str] = set()
     capacity = Capacity(shares, lambda: _cluster(cluster.elastic, cluster.gpu_memory) if cluster.elastic else cluster)
     interrupt = Interrupt(on_interrupt, ask_workers=lambda: store.request_stop(this_run))
-    searcher = GraphSearcher(schedule, job_of, request_of, capacity, listener, stopping=lambda: interrupt.seen)
+    searcher = GraphSearcher(
+        schedule,
+        job_of,
+        request_of,
+        capacity,
+        listener,
+        stopping=lambda: interrupt.seen,
+        proposer=proposer,
+        stop_stage=stop_stage,
+    )
+    schedule.on_added = listener.added
     scratch = tempfile.mkdtemp(prefix="stilt-tune-")
     try:
         with _quiet(), _steady_garbage_collection():
@@ -162,8 +180,10 @@ def execute(
         interrupt.restore()
         if interrupt.seen:
             store.clear_stop(this_run)
+        for key in given_up:  # where the stage came to its end before its worker looked
+            store.clear_stop(stage_stop(this_run, key))
         shutil.rmtree(scratch, ignore_errors=True)
-    return schedule.done
+    return schedule.done and (proposer is None or proposer.done)
 
 
 def _short_name(trial: Any) -> str:

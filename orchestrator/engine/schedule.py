@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 MAX_ATTEMPTS = 3
 MAX_MEMORY_RETRIES = 2
+PRUNED = "stopped early by its search"
 
 
 class State(enum.Enum):
@@ -30,9 +31,11 @@ class State(enum.Enum):
     RUNNING = "running"
     FAILED = "failed"
     BLOCKED = "blocked"  # something it starts from failed
+    PRUNED = "pruned"  # stopped early by a search
 
 
 _TO_RUN = frozenset({State.WAITING, State.READY, State.RUNNING})
+_LOST = frozenset({State.FAILED, State.BLOCKED, State.PRUNED})
 
 
 @dataclasses.dataclass
@@ -43,6 +46,7 @@ class Node:
         stage: The expression.
         order: Position in the sweep; decides between equal priorities.
         parents: Keys of the stored stages that it starts from.
+        weights: Those of them whose weights it needs; of the others it reads results and files.
         children: Keys of the stages that start from it.
         result: ``result.json`` once finished.
         error: Why it failed or what blocks it.
@@ -58,6 +62,7 @@ class Node:
     stage: Stage
     order: int
     parents: tuple[str, ...] = ()
+    weights: frozenset[str] = frozenset()
     children: list[str] = dataclasses.field(default_factory=list)
     state: State = State.UNNEEDED
     result: dict[str, Any] | None = None
@@ -98,14 +103,29 @@ class Schedule:
         self._weights_seen: set[str] = set()
         self._ready: list[tuple[tuple[float, float, int], str]] = []
         self._unfinished = 0
-        for root in roots:
-            self._add(root)
-        found = store.results(self.nodes)
-        for key, result in found.items():
+        self._seconds: Callable[[Stage], float] = lambda stage: 1.0
+        self._group: Callable[[Stage], float] = lambda stage: 0.0
+        self.on_added: Callable[[list[Node]], None] = lambda added: None  # told of what is added while it is run
+        self.extend(roots)
+
+    def extend(self, roots: Iterable[Stage]) -> list[Node]:
+        """Adds expressions, while the schedule is run or before; their cost is that of the stages that are new.
+
+        Returns:
+            The stages that are new, inputs before what starts from them. One that starts from something that failed
+            is blocked from the beginning.
+        """
+        wanted = [root for root in roots if root.stored]
+        added = [node for root in wanted for node in self._add(root)]
+        for key, result in self._store.results([node.key for node in added]).items():
             self.nodes[key].state, self.nodes[key].result = State.FINISHED, result
-        for key in self.roots:
-            self._require(key, model=False)
-        self.prioritise(lambda stage: 1.0)
+        for root in wanted:
+            self._require(root.key, model=False)
+        for node in reversed(added):
+            node.group = self._group(node.stage)
+            self._rank(node)
+        self.on_added(added)
+        return added
 
     # --- asking ----------------------------------------------------------------------------------------------
 
@@ -138,6 +158,15 @@ class Schedule:
         """Stages that are waiting, ready or running."""
         return self._unfinished
 
+    def knows(self, stage: Stage) -> bool:
+        """Whether a stage, wanted or not, is finished."""
+        return self.result(stage) is not None
+
+    def result(self, stage: Stage) -> dict[str, Any] | None:
+        """What a stage found, wanted or not; None where it is not finished."""
+        node = self.nodes.get(stage.key)
+        return self._store.result(stage.key) if node is None else node.result
+
     def to_run(self) -> list[Node]:
         """The stages that are waiting, ready or running, in the sweep's order."""
         return [node for node in self.nodes.values() if node.state in _TO_RUN]
@@ -150,10 +179,9 @@ class Schedule:
             group: Among equals, those of one group come together; by the memory that a stage wants, say, since a
                 worker can only be reused for another stage that asks for the same.
         """
+        self._seconds, self._group = seconds, group
         for node in reversed(self.nodes.values()):  # children were added after their parents
-            children = (self.nodes[child] for child in node.children)
-            below = max((child.priority for child in children if child.state in _TO_RUN), default=0.0)
-            node.priority, node.group = seconds(node.stage) + below, group(node.stage)
+            node.priority, node.group = self._path(node), group(node.stage)
         ready, self._ready = self._ready, []
         for _, key in ready:
             self._push(self.nodes[key])
@@ -175,15 +203,29 @@ class Schedule:
             The stages that are blocked by it, direct and indirect.
         """
         node = self.nodes[key]
-        self._leave(node, State.FAILED)
         node.error = error
+        return self._lose(node, State.FAILED)
+
+    def pruned(self, key: str) -> list[Node]:
+        """A stage was stopped early, since its search has no more use for it.
+
+        Returns:
+            The stages that are blocked by it, as of :meth:`failed`; a search adds none before it has decided.
+        """
+        node = self.nodes[key]
+        node.error = PRUNED
+        return self._lose(node, State.PRUNED)
+
+    def _lose(self, node: Node, state: State) -> list[Node]:
+        """A stage will not be finished; what waits for it is blocked."""
+        self._leave(node, state)
         blocked: list[Node] = []
         stack = list(node.children)
         while stack:
             child = self.nodes[stack.pop()]
             if child.state is State.WAITING:
                 self._leave(child, State.BLOCKED)
-                child.error = f"blocked by {node.stage.label()} ({key[:8]}): {_last_line(error)}"
+                child.error = _blocked_by(node)
                 blocked.append(child)
                 stack.extend(child.children)
         return sorted(blocked, key=lambda one: one.order)
@@ -216,50 +258,70 @@ class Schedule:
             False once it was tried often enough, or where the input cannot be had any more.
         """
         node = self.nodes[key]
-        if node.attempts >= MAX_ATTEMPTS or corrupt not in node.parents or not self._obtainable(corrupt):
+        if corrupt not in node.parents or not self._obtainable(corrupt):
             return False
         self._weights_seen.discard(corrupt)
-        self._require(corrupt, model=True)
-        return self._again(node)
+        again = node.attempts < MAX_ATTEMPTS
+        others = (self.nodes[child] for child in self.nodes[corrupt].children if child != key)
+        if again or any(one.state in _TO_RUN for one in others):  # these count on it, too
+            gone = self._store.result(corrupt) is None  # the whole entry, not only its weights
+            self._require(corrupt, model=corrupt in node.weights, gone=gone)
+        return again and self._again(node)
 
     # --- inside ----------------------------------------------------------------------------------------------
 
-    def _add(self, root: Stage) -> None:
+    def _add(self, root: Stage) -> list[Node]:
+        added = []
         for stage in root.walk():
             if not stage.stored or stage.key in self.nodes:
                 continue
             parents = stored_inputs(stage)
-            self.nodes[stage.key] = Node(stage, len(self.nodes), parents)
+            weights = frozenset(parent.key for parent in stage.starts_from).intersection(parents)
+            node = self.nodes[stage.key] = Node(stage, len(self.nodes), parents, weights)
+            added.append(node)
             for parent in parents:
                 self.nodes[parent].children.append(stage.key)
-        if root.stored:
-            self.roots[root.key] = None
+        self.roots[root.key] = None
+        return added
 
-    def _require(self, key: str, model: bool) -> None:
-        """Sees to it that a stage will be finished and, if wanted, its weights be there."""
+    def _require(self, key: str, model: bool, gone: bool = False) -> None:
+        """Sees to it that a stage will be finished and, if wanted, its weights be there.
+
+        Args:
+            key: The stage's.
+            model: Whether its weights are wanted.
+            gone: Whether its entry is not in the store any more, although it was finished.
+        """
         node = self.nodes[key]
         node.want_model |= model
-        if node.state is State.FINISHED and (not model or self._has_model(key)):
+        if node.state is State.FINISHED and not gone and (not model or self._has_model(key)):
             return
         if node.state not in (State.FINISHED, State.UNNEEDED):
             return
         self._unfinished += 1
         node.state = State.WAITING
         for parent in node.parents:
-            self._require(parent, model=True)
+            self._require(parent, model=parent in node.weights)
             if self.nodes[parent].state is not State.FINISHED:
                 node.missing.add(parent)
+        lost = [self.nodes[parent] for parent in node.parents if self.nodes[parent].state in _LOST]
+        if lost:
+            self._leave(node, State.BLOCKED)
+            node.error = _blocked_by(lost[0])
+            return
         for child in map(self.nodes.__getitem__, node.children):
             if child.state in (State.WAITING, State.READY):  # it counted on weights that are to be made again
                 child.state = State.WAITING
                 child.missing.add(key)
         if not node.missing:
             self._make_ready(node)
+        if node.result is not None:  # its weights are made again; those that lead to it were ranked without it
+            self._rank(node)
 
     def _obtainable(self, key: str) -> bool:
         """Whether a stage's weights are there or can be made: nothing that this takes has failed."""
         node = self.nodes[key]
-        if node.state in (State.FAILED, State.BLOCKED):
+        if node.state in _LOST:
             return False
         if node.state in _TO_RUN or self._store.has_model(key):
             return True
@@ -276,6 +338,24 @@ class Schedule:
             if not node.missing:
                 self._make_ready(node)
 
+    def _path(self, node: Node) -> float:
+        """The length of the longest path that begins with a stage."""
+        children = (self.nodes[child] for child in node.children)
+        return self._seconds(node.stage) + max((one.priority for one in children if one.state in _TO_RUN), default=0.0)
+
+    def _rank(self, node: Node) -> None:
+        """Gives a stage that is wanted now its priority, and those that lead to it what it adds to theirs."""
+        climbing = [node]
+        while climbing:
+            one = climbing.pop()
+            priority = self._path(one)
+            if priority <= one.priority:
+                continue
+            one.priority = priority
+            if one.state is State.READY:
+                self._push(one)
+            climbing.extend(self.nodes[parent] for parent in one.parents)
+
     def _make_ready(self, node: Node) -> None:
         node.state = State.READY
         self._push(node)
@@ -286,7 +366,7 @@ class Schedule:
     def _again(self, node: Node) -> bool:
         """Puts a running stage back; False where an input that was to be made again has failed meanwhile."""
         parents = [self.nodes[parent] for parent in node.parents]
-        if any(parent.state in (State.FAILED, State.BLOCKED) for parent in parents):
+        if any(parent.state in _LOST for parent in parents):
             return False
         self.running.discard(node.key)
         self.retried += 1
@@ -302,6 +382,10 @@ class Schedule:
             self._unfinished -= 1
         self.running.discard(node.key)
         node.state = state
+
+
+def _blocked_by(node: Node) -> str:
+    return f"blocked by {node.stage.label()} ({node.key[:8]}): {_last_line(node.error)}"
 
 
 def _last_line(text: str) -> str:

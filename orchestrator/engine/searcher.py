@@ -9,6 +9,7 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from orchestrator.engine.listener import Listener
+from orchestrator.engine.proposer import Proposer
 from orchestrator.engine.resources import Capacity, Request
 from orchestrator.engine.schedule import Node, Schedule
 from trainables.execution import Job
@@ -29,6 +30,8 @@ class GraphSearcher(Searcher):
         capacity: Whether that fits.
         listener: Told of every event.
         stopping: Whether nothing more is to be begun.
+        proposer: Adds to the schedule when nothing is ready, if there is one.
+        stop_stage: Asks the worker of a stage to give it up; called with the stage's key.
     """
 
     def __init__(
@@ -39,6 +42,8 @@ class GraphSearcher(Searcher):
         capacity: Capacity,
         listener: Listener,
         stopping: Callable[[], bool] = lambda: False,
+        proposer: Proposer | None = None,
+        stop_stage: Callable[[str], None] = lambda key: None,
     ) -> None:
         super().__init__(metric=None, mode=None)
         self._schedule = schedule
@@ -47,6 +52,8 @@ class GraphSearcher(Searcher):
         self._capacity = capacity
         self._listener = listener
         self._stopping = stopping
+        self._proposer = proposer
+        self._stop_stage = stop_stage
         self._trials: dict[str, Node] = {}
         self._held: dict[str, Request] = {}
 
@@ -56,11 +63,12 @@ class GraphSearcher(Searcher):
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next stage's job, None while there is none, FINISHED when all is done."""
-        if self._schedule.done or self._stopping():
+        if self._stopping():
             return str(Searcher.FINISHED)
-        node = self._schedule.peek()
+        node = self._peek()
         if node is None:
-            return None
+            done = self._schedule.done and (self._proposer is None or self._proposer.done)
+            return str(Searcher.FINISHED) if done else None
         request = self._request_of(node)
         if not self._capacity.room(self._held.values(), request):
             return None
@@ -74,6 +82,8 @@ class GraphSearcher(Searcher):
         node = self._trials.get(trial_id)
         if node is not None and not result.get("done"):
             self._listener.progressed(node, result)
+            if self._proposer is not None and self._proposer.wants_pruned(node):
+                self._stop_stage(node.key)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """A trial ended: its last report says how; without one its process died."""
@@ -91,6 +101,10 @@ class GraphSearcher(Searcher):
         if outcome == "interrupted":
             schedule.put_back(node.key)
             return
+        if outcome == "pruned":
+            schedule.pruned(node.key)
+            self._listener.pruned(node)
+            return
         again = (
             (outcome == "memory" and schedule.retry_with_more_memory(node.key))
             or (outcome == "corrupt" and schedule.retry_after_remaking(node.key, report["corrupt_key"]))
@@ -100,6 +114,12 @@ class GraphSearcher(Searcher):
             self._listener.retried(node, text)
         else:
             self._listener.failed(node, schedule.failed(node.key, text))
+
+    def _peek(self) -> Node | None:
+        node = self._schedule.peek()
+        while node is None and self._proposer is not None and self._proposer.propose():
+            node = self._schedule.peek()
+        return node
 
     def save(self, checkpoint_path: str) -> None:
         """Tune's snapshots are not used: the store is the truth."""

@@ -120,6 +120,10 @@ class Storage:
                 return content
         except (FileNotFoundError, NotADirectoryError):
             return None
+        except OSError:
+            if self.exists(name):  # else another process took it away between opening and reading
+                raise
+            return None
 
     def write_json(self, name: str, value: dict[str, Any]) -> None:
         """Writes a JSON file as a whole."""

@@ -65,7 +65,7 @@ class Store:
     def __init__(self, location: str) -> None:
         self.storage = Storage(location)
         self._verified: set[tuple[str, str, int]] = set()
-        self._asked = 0.0
+        self._asked: dict[str, float] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.storage.__reduce__()[1][0],)
@@ -119,10 +119,28 @@ class Store:
         entry = result["files"]["predictions.parquet"]
         content = self.storage.read(f"stages/{key}/{entry['path']}")
         if content is None or hashlib.sha256(content).hexdigest() != entry["sha256"]:
-            why = "predictions.parquet differs from what was written"
-            self._set_aside(f"stages/{key}", why)
-            raise CorruptEntry(key, why)
+            raise self._corrupt(key, "predictions.parquet")
         return content
+
+    def fetch_file(self, key: str, name: str) -> Path:
+        """A local copy of a file of a finished entry other than its weights, downloaded and checked if need be.
+
+        Raises:
+            CorruptEntry: Where the stage is not finished any more, has no such file, or it differs from what was
+                written; the entry is set aside and so made again.
+        """
+        files = (self.result(key) or {}).get("files", {})
+        if name not in files:
+            raise self._corrupt(key, name)
+        manifest = {name: files[name]}
+        for _ in range(2):
+            folder = Path(self.storage.path(f"stages/{key}")) if self.storage.local else self._cached(key, manifest)
+            if self._differing(manifest, folder) is None:
+                return folder / name
+            if self.storage.local:
+                break
+            shutil.rmtree(folder, ignore_errors=True)  # the copy on this node may be what is damaged
+        raise self._corrupt(key, name)
 
     def has_model(self, key: str) -> bool:
         """Whether a finished stage's weights are kept; torn ones are set aside."""
@@ -201,14 +219,14 @@ class Store:
             self.storage.delete(f"stages/{key}/{folder}")
 
     def tidy(self) -> None:
-        """Deletes working folders that killed workers left: of finished stages, and a day old at least."""
+        """Deletes what killed processes left: working folders of finished stages and requests to stop, a day old."""
         if not self.storage.local:
             return  # there a working folder is a temporary one of the worker's machine
         for name in self.storage.names("tmp"):
             folder = Path(self.storage.path(f"tmp/{name}"))
             with contextlib.suppress(OSError):
                 old = time.time() - folder.stat().st_mtime > ABANDONED
-                if old and self.result(name.partition("-")[0]) is not None:
+                if old and (name.startswith("stop-") or self.result(name.partition("-")[0]) is not None):
                     self.storage.delete(f"tmp/{name}")
 
     # --- stages under way and failed ones --------------------------------------------------------------------
@@ -239,9 +257,9 @@ class Store:
     def stop_requested(self, run: str) -> bool:
         """Whether the driver of a run wants its workers to stop; cheap enough to be asked every second."""
         if not self.storage.local:
-            if time.monotonic() - self._asked < REMOTE_POLL:
+            if time.monotonic() - self._asked.get(run, -REMOTE_POLL) < REMOTE_POLL:
                 return False
-            self._asked = time.monotonic()
+            self._asked[run] = time.monotonic()
         return self.storage.exists(f"tmp/stop-{run}")
 
     def clear_stop(self, run: str) -> None:
@@ -420,6 +438,12 @@ class Store:
             return False
         _log.warning("unreadable entry %s (%s): set aside as %s, and made again", name, why, target)
         return True
+
+    def _corrupt(self, key: str, name: str) -> CorruptEntry:
+        """Sets an entry aside for one of its files, and makes the error that says so."""
+        why = f"{name} is missing or differs from what was written"
+        self._set_aside(f"stages/{key}", why)
+        return CorruptEntry(key, why)
 
     def _set_aside_weights(self, key: str, manifest: Manifest, why: str) -> None:
         if self.storage.local:

@@ -18,7 +18,13 @@ from orchestrator.engine.store import Store
 from orchestrator.recipe import Recipe
 from trainables.data import tasks
 from trainables.expression import Stage
-from trainables.stages import FineTune, MaskedLanguageModel, RandomInit
+from trainables.stages import (
+    ActivationBoundaryDistillation,
+    FineTune,
+    MaskedLanguageModel,
+    RandomInit,
+    TeacherOutputs,
+)
 
 MODEL = MaskedLanguageModel("mini:general", RandomInit("mini:general", hidden_size=16, layers=1, heads=2))
 
@@ -104,3 +110,89 @@ def test_costs_of_what_a_schedule_found_finished(tmp_path: Path) -> None:
     finish(store, stage, seconds=3.0)
     assert accounting.observed(Schedule([stage], store)).seconds(stage) == 3.0
     assert accounting.observed(Schedule([stage], Store(str(tmp_path / "other")))).seconds(stage) is None
+
+
+def search(betas: tuple[float, ...], gammas: tuple[float, ...]) -> list[Recipe]:
+    """A distillation for every pair; they share the student and, for a beta, the teacher."""
+    student = FineTune("gad", MODEL, "mini")
+    teachers = {beta: FineTune("gad", MODEL, "mini", confidence_penalty=beta, seed=1) for beta in betas}
+    stages = [
+        ActivationBoundaryDistillation(student, TeacherOutputs(teacher), switch_rate=gamma)
+        for teacher in teachers.values()
+        for gamma in gammas
+    ]
+    return [Recipe(stage, "doktra", "mini", "gad", 0, teachers=("mini",)) for stage in stages]
+
+
+def summed_up(recipes: list[Recipe], schedule: Schedule) -> str:
+    output = io.StringIO()
+    Console(file=output, width=200).print(accounting.summary(recipes, schedule))
+    return output.getvalue()
+
+
+def run_all(schedule: Schedule, **ends: str) -> None:
+    """Ends every stage well, but those of a kind as told."""
+    while (node := schedule.next()) is not None:
+        how = ends.get(type(node.stage).__name__)
+        if how == "pruned":
+            schedule.pruned(node.key)
+        elif how == "failed":
+            schedule.failed(node.key, "it broke")
+        else:
+            schedule.finished(node.key, {"metrics": {}})
+
+
+def test_after_a_search_every_distinct_stage_was_run_once(tmp_path: Path) -> None:
+    recipes = search((0.3, 0.5), (0.6, 0.7, 0.8, 0.9))
+    twice = [*recipes, recipes[0]]  # a search may propose the same again
+    schedule = Schedule([recipe.stage for recipe in twice[:3]], Store(str(tmp_path)))
+    schedule.extend(recipe.stage for recipe in twice[3:])
+    run_all(schedule)
+    text = summed_up(twice, schedule)
+    assert "9 recipes" in text
+    assert numbers(text, "FineTune") == ["18", "3", "3", "0", "0", "0"]
+    assert numbers(text, "TeacherOutputs") == ["9", "2", "2", "0", "0", "0"]
+    assert numbers(text, "ActivationBoundaryDistillation") == ["9", "8", "8", "0", "0", "0"]
+    assert numbers(text, "all") == ["54", "15", "15", "0", "0", "0"]
+    sentence = "15 stages run = 15 distinct sub-expressions (15 trained now); nothing shared would have been 54"
+    assert text.splitlines()[-1].strip() == sentence
+
+
+def test_what_was_found_finished_is_no_run_of_now(tmp_path: Path) -> None:
+    recipes, store = search((0.3,), (0.6, 0.7)), Store(str(tmp_path))
+    finish(store, recipes[0].stage, seconds=1.0)
+    schedule = Schedule([recipe.stage for recipe in recipes], store)
+    run_all(schedule)
+    text = summed_up(recipes, schedule)
+    assert numbers(text, "ActivationBoundaryDistillation") == ["2", "2", "1", "1", "0", "0"]
+    assert "7 stages run = 7 distinct sub-expressions (6 trained now, 1 found finished)" in text
+
+
+def test_pruned_and_failed_stages_are_told_apart(tmp_path: Path) -> None:
+    recipes = search((0.3, 0.5), (0.6, 0.7))
+    stages = [recipe.stage for recipe in recipes]
+    pruned = Schedule(stages, Store(str(tmp_path)))
+    run_all(pruned, ActivationBoundaryDistillation="pruned")
+    text = summed_up(recipes, pruned)
+    assert numbers(text, "ActivationBoundaryDistillation") == ["4", "4", "0", "0", "4", "0"]
+    assert "11 stages run = 11 distinct sub-expressions (7 trained now, 4 pruned)" in text
+
+    failed = Schedule(stages, Store(str(tmp_path)))
+    run_all(failed, TeacherOutputs="failed")
+    text = summed_up(recipes, failed)
+    assert numbers(text, "TeacherOutputs") == ["4", "2", "0", "0", "0", "2", "0"]
+    assert numbers(text, "ActivationBoundaryDistillation") == ["4", "4", "0", "0", "0", "0", "4"]
+    assert "7 stages run of 11 distinct sub-expressions (5 trained now, 2 failed); not run: 4 blocked" in text
+
+
+def test_an_interrupted_search_says_what_is_to_go_and_what_was_started_again(tmp_path: Path) -> None:
+    recipes = search((0.3,), (0.6,))
+    schedule = Schedule([recipe.stage for recipe in recipes], Store(str(tmp_path)))
+    first = schedule.next()
+    assert first is not None
+    assert schedule.retry(first.key)
+    again = schedule.next()
+    assert again is first
+    schedule.finished(first.key, {"metrics": {}})
+    text = summed_up(recipes, schedule)
+    assert "1 stage run of 6 distinct sub-expressions (1 trained now); not run: 5 to go; 1 more start, after" in text

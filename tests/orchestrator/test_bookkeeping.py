@@ -171,6 +171,90 @@ def test_a_row_that_cannot_be_written_is_written_at_the_end(store: Store, caplog
     assert len(run.board()) == len(run.recipes)
 
 
+# --- recipes that a search adds or loses ---------------------------------------------------------------------
+
+
+def of_search(seeds: tuple[int, ...] = (0, 1), trial: int = 3) -> list[Recipe]:
+    return [dataclasses.replace(recipe("gad", "ddi", seed), study="search", trial=trial) for seed in seeds]
+
+
+class Searched(Run):
+    """A start whose recipes are added while it runs."""
+
+    def __init__(self, store: Store, policy: str = "inputs") -> None:
+        super().__init__(store, [], policy)
+
+    def add(self, recipes: list[Recipe], stages: int | None = None) -> None:
+        """Adds recipes, and the expressions of so many of them."""
+        self.schedule.extend([one.stage for one in recipes[:stages]])
+        self.keeper.add(recipes)
+
+    def statuses(self) -> dict[int, tuple[str, str | None]]:
+        table = rows.read_table(self.store.filesystem, self.store.root).to_pylist()
+        return {row["seed"]: (row["status"], row["error"]) for row in table if row["trial"] == 3}
+
+
+def test_recipes_that_are_added_later_get_their_rows(store: Store) -> None:
+    run = Searched(store)
+    run.add(of_search())
+    run.all()
+    assert {seed: status for seed, (status, _) in run.statuses().items()} == {0: "finished", 1: "finished"}
+
+
+def test_an_added_recipe_that_is_finished_has_its_row_at_once_and_only_once(store: Store) -> None:
+    Run(store, [recipe("gad", "ddi", seed) for seed in (0, 1)]).all()
+    run = Searched(store)
+    run.add(of_search())
+    files = {path.name: path.stat().st_mtime_ns for path in (Path(store.root) / rows.FOLDER).iterdir()}
+    assert len(files) == 4
+    assert len(run.statuses()) == 2
+    run.add(of_search())
+    Searched(store).add(of_search())
+    assert {path.name: path.stat().st_mtime_ns for path in (Path(store.root) / rows.FOLDER).iterdir()} == files
+    assert run.trained == []
+
+
+def test_a_pruned_trial_has_rows_of_all_its_seeds_and_no_checkpoint(store: Store) -> None:
+    run = Searched(store)
+    recipes = of_search()
+    run.add(recipes, stages=1)
+    store.save_checkpoint(recipes[0].stage.key, b"saved by a worker of a killed driver")
+    run.keeper.lost(recipes, "pruned", "stopped early")
+    assert run.statuses() == {0: ("pruned", "stopped early"), 1: ("pruned", "stopped early")}
+    assert store.load_checkpoint(recipes[0].stage.key) is None
+    noted = store.failure(recipes[1].stage.key)
+    assert noted is not None
+    assert noted["status"] == "pruned"
+
+
+def test_a_trial_that_is_proposed_after_its_teacher_failed_has_rows_too(store: Store) -> None:
+    run = Searched(store)
+    first = of_search(trial=2)
+    run.add(first)
+    while (node := run.schedule.next()) is not None:
+        stage: Any = node.stage
+        if stage.task == "ddi" and stage.seed == 0:
+            run.fail(node)
+        else:
+            run.finish(node)
+    run.add(of_search())
+    run.keeper.lost(of_search(), "blocked", "told of both")
+    status, error = run.statuses()[0]
+    assert status == "blocked"
+    assert "no luck" in str(error), "what is known of the seed itself says more"
+    assert run.statuses()[1] == ("finished", None), "what is finished stays so"
+
+
+def test_what_was_lost_and_is_finished_later_is_no_failure_any_more(store: Store) -> None:
+    run = Searched(store)
+    run.add(of_search())
+    run.keeper.lost(of_search(), "failed", "another seed failed")
+    assert run.statuses()[1] == ("failed", "another seed failed")
+    run.all()
+    assert run.statuses() == {0: ("finished", None), 1: ("finished", None)}
+    assert store.storage.names("failures") == []
+
+
 # --- weights -------------------------------------------------------------------------------------------------
 
 

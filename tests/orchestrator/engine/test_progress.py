@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from orchestrator.engine.clock import Clock
 from orchestrator.engine.costs import CostModel
-from orchestrator.engine.progress import Cell, Clock, Display, duration
+from orchestrator.engine.progress import Cell, Display, GridPanel, duration
 from orchestrator.engine.schedule import Schedule
 from orchestrator.engine.store import Store
 from tests.noop import Sleep
@@ -51,7 +52,7 @@ def test_clock_counts_what_is_left_by_the_cost_of_like_stages(schedule: Schedule
     assert clock.seconds_left(0.0) is None  # nothing is known yet
     base = schedule.next()
     assert base is not None
-    clock.finished(base.stage, result(0.5, 10.0))
+    clock.ended(base.stage, result(0.5, 10.0))
     assert clock.seconds_left(0.0) == pytest.approx(10.0)  # two stages of ten seconds on two slots
     assert clock.seconds_left(6.0) == pytest.approx(7.0)
     assert clock.seconds_left(100.0) == 0.0
@@ -59,7 +60,7 @@ def test_clock_counts_what_is_left_by_the_cost_of_like_stages(schedule: Schedule
 
 def test_without_a_terminal_every_event_is_a_plain_line(schedule: Schedule) -> None:
     written = io.StringIO()
-    with Display(schedule, cells(schedule), CostModel(), 1, Console(file=written, width=500)) as display:
+    with Display(schedule, GridPanel(cells(schedule)), CostModel(), 1, Console(file=written, width=500)) as display:
         finish(schedule, display, 0.5)
         finish(schedule, display, 0.25)
         node = schedule.next()
@@ -77,7 +78,7 @@ def test_without_a_terminal_every_event_is_a_plain_line(schedule: Schedule) -> N
 def test_on_a_terminal_the_grid_fills_in(schedule: Schedule) -> None:
     written = io.StringIO()
     console = Console(file=written, width=100, height=30, force_terminal=True)
-    display = Display(schedule, cells(schedule), CostModel(), 1, console)
+    display = Display(schedule, GridPanel(cells(schedule)), CostModel(), 1, console)
     finish(schedule, display, 0.5)
     finish(schedule, display, 0.25)
     node = schedule.next()
@@ -99,8 +100,75 @@ def test_a_finished_recipe_is_in_the_grid_from_the_start(tmp_path: Path) -> None
     folder = store.working_folder(stage.key)
     store.publish(stage.key, folder, stage.to_json(), result(0.75, 1.0))
     schedule = Schedule([stage], store)
-    display = Display(schedule, cells(schedule), CostModel(), 1, Console(file=io.StringIO(), width=100))
+    display = Display(schedule, GridPanel(cells(schedule)), CostModel(), 1, Console(file=io.StringIO(), width=100))
     console = Console(file=io.StringIO(), width=100)
     with console.capture() as captured:
         console.print(display._render())
     assert "75.0" in captured.get()
+
+
+def test_the_clock_takes_in_what_is_added_and_forgets_what_is_pruned(schedule: Schedule) -> None:
+    clock = Clock(schedule, CostModel(), slots=1)
+    base = schedule.next()
+    assert base is not None
+    clock.ended(base.stage, result(0.5, 10.0))
+    assert clock.seconds_left(0.0) == pytest.approx(20.0)
+    clock.added(schedule.extend([Sleep("three"), Sleep("four", (Sleep("three"),))]))
+    assert clock.seconds_left(0.0) == pytest.approx(40.0)
+    clock.added([schedule.nodes[Sleep("three").key]])
+    assert clock.seconds_left(0.0) == pytest.approx(40.0), "each is awaited once"
+    clock.ended(Sleep("four", (Sleep("three"),)), None)
+    assert clock.seconds_left(0.0) == pytest.approx(30.0)
+
+
+def test_the_clock_learns_from_what_is_added_finished(tmp_path: Path) -> None:
+    store, stage = Store(str(tmp_path)), Sleep("one")
+    schedule = Schedule([Sleep("two")], store)
+    clock = Clock(schedule, CostModel(), slots=1)
+    assert clock.seconds_left(0.0) is None
+    store.publish(stage.key, store.working_folder(stage.key), stage.to_json(), result(0.75, 7.0))
+    clock.added(schedule.extend([stage]))
+    assert clock.seconds_left(0.0) == pytest.approx(7.0), "two is to go, and one says how long such a stage takes"
+
+
+def test_the_clock_is_not_thrown_off_by_a_stage_that_is_made_again(schedule: Schedule) -> None:
+    clock = Clock(schedule, CostModel(), slots=1)
+    base = schedule.next()
+    assert base is not None
+    schedule.finished(base.key, result(0.5, 10.0))
+    clock.ended(base.stage, base.result)
+    clock.ended(base.stage, base.result)  # its weights were wanted again
+    assert clock.seconds_left(0.0) == pytest.approx(20.0)
+
+
+def test_a_growing_schedule_counts_what_was_added_and_pruned(schedule: Schedule) -> None:
+    written = io.StringIO()
+    with Display(schedule, GridPanel({}), CostModel(), 1, Console(file=written, width=500)) as display:
+        finish(schedule, display, 0.5)
+        display.added(schedule.extend([Sleep("three")]))
+        node = schedule.next()
+        assert node is not None
+        display.started(node)
+        schedule.pruned(node.key)
+        display.pruned(node)
+    lines = written.getvalue().splitlines()
+    assert lines[2].startswith("[1/4, ")
+    assert lines[3].startswith("[2/4, ")
+    assert lines[3].endswith(f"pruned {node.stage.label()}")
+
+
+def test_a_panel_has_the_word_on_the_rest(schedule: Schedule) -> None:
+    class Panel(GridPanel):
+        def news(self) -> list[str]:
+            return ["something happened"]
+
+        def line(self) -> str:
+            return "3/7 trials"
+
+        def seconds_left(self, stages: float | None) -> float | None:
+            return 725.0
+
+    written = io.StringIO()
+    with Display(schedule, Panel({}), CostModel(), 1, Console(file=written, width=500)) as display:
+        finish(schedule, display, 0.5)
+    assert "[3/7 trials, 0/3 stages, 0:00, about 12:05 left] something happened" in written.getvalue().splitlines()

@@ -11,13 +11,12 @@ from hypothesis import strategies as st
 
 from orchestrator.engine import resources
 from orchestrator.engine.resources import PACKINGS, Capacity, Cluster, Request, Shares, estimate_memory, packed_fraction
-from tests.noop import Sleep
 from trainables.errors import UserError
-from trainables.stages import FineTune, MaskedLanguageModel, Pretrained, RandomInit
+from trainables.stages import CrossValidation, FineTune, MaskedLanguageModel, Pretrained, RandomInit
 
 GIB = 1 << 30
 H200 = Cluster(cpus=16, gpus=1, gpu_memory=139 * GIB)
-SMALL = RandomInit("mini:general", hidden_size=16, layers=1, heads=2)
+SMALL = MaskedLanguageModel("mini:general", RandomInit("mini:general", hidden_size=16, layers=1, heads=2))
 
 
 @pytest.fixture
@@ -127,4 +126,12 @@ def test_a_gpu_that_joins_a_cluster_later_is_used(monkeypatch: pytest.MonkeyPatc
     seen = [Cluster(cpus=4, elastic=True), Cluster(cpus=8, gpus=1, gpu_memory=80 * GIB, elastic=True)]
     capacity = Capacity(Shares(gpu_fraction=0.5), lambda: seen.pop(0) if len(seen) > 1 else seen[0])
     assert capacity.cluster.gpus == 1
-    assert Shares(gpu_fraction=0.5).request(Sleep("any"), capacity.cluster) == Request(1, 0.5)
+    assert Shares(gpu_fraction=0.5).request(SMALL, capacity.cluster) == Request(1, 0.5)
+
+
+def test_what_starts_from_no_weights_needs_no_gpu() -> None:
+    folds = tuple(FineTune(f"gad@{k}/3", SMALL.init, "mini") for k in (1, 2, 3))
+    for stage in (SMALL.init, CrossValidation(folds)):
+        assert Shares().request(stage, H200) == Request(1)
+        assert Shares(gpu_fraction=0.5).request(stage, H200) == Request(1)
+    assert Shares(gpu_fraction=0.5).slots([CrossValidation(folds), *folds], H200) == 2

@@ -19,7 +19,7 @@ from orchestrator.engine.listener import Listener
 from orchestrator.engine.resources import Cluster, Shares
 from orchestrator.engine.schedule import Node, Schedule, State
 from orchestrator.engine.store import Store
-from tests.noop import Sleep
+from tests.noop import Climb, Sleep
 from trainables.expression import Stage
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -164,6 +164,127 @@ def test_corrupt_weights_are_made_again(cluster: Cluster, tmp_path: Path) -> Non
     assert weights.read_text() == "base"
 
 
+# --- a schedule that grows, and stages that are given up -----------------------------------------------------
+
+
+class OneByOne:
+    """Adds stages one after the other, each when the one before it has ended; gives some up.
+
+    Args:
+        stages: What to add.
+        hopeless: Names of stages that are given up once they have reported so many epochs.
+    """
+
+    def __init__(self, stages: list[Stage], hopeless: dict[str, int]) -> None:
+        self.to_come = list(stages)
+        self.hopeless = hopeless
+        self.schedule = Schedule([], Store("nowhere"))
+        self.epochs: dict[str, float] = {}
+        self.asked = 0
+
+    @property
+    def done(self) -> bool:
+        return not self.to_come
+
+    def propose(self) -> bool:
+        if self.schedule.running or not self.to_come:
+            return False
+        self.schedule.extend([self.to_come.pop(0)])
+        return True
+
+    def wants_pruned(self, node: Node) -> bool:
+        given_up = self.epochs.get(node.stage.name, 0) >= self.hopeless.get(node.stage.name, 1_000)  # type: ignore
+        self.asked += given_up
+        return given_up
+
+
+class Pruning(Recorder):
+    def __init__(self, proposer: OneByOne) -> None:
+        super().__init__()
+        self.proposer = proposer
+        self.added_: list[str] = []
+
+    def added(self, nodes: Any) -> None:
+        self.added_ += [node.stage.name for node in nodes]
+
+    def progressed(self, node: Node, report: dict[str, Any]) -> None:
+        if "resource" in report:
+            self.proposer.epochs[node.stage.name] = report["resource"]  # type: ignore[attr-defined]
+
+    def pruned(self, node: Node) -> None:
+        self.events.append(("pruned", node.stage.name))  # type: ignore[attr-defined]
+        self.running -= 1
+
+
+def grow(stages: list[Stage], store: Store, cluster: Cluster, hopeless: dict[str, int]) -> tuple[Schedule, Pruning]:
+    proposer = OneByOne(stages, hopeless)
+    schedule, recorder = Schedule([], store), Pruning(proposer)
+    proposer.schedule = schedule
+    shares = Shares(checkpoint_seconds=0.2)
+    assert run.execute(schedule, store, shares, cluster, lambda node: False, recorder, proposer=proposer)
+    return schedule, recorder
+
+
+def test_a_proposer_adds_stages_one_after_the_other(cluster: Cluster, tmp_path: Path) -> None:
+    base = Sleep("base")
+    stages: list[Stage] = [Sleep(f"{number}", (base,)) for number in range(4)]
+    schedule, recorder = grow(stages, Store(str(tmp_path)), cluster, {})
+    assert schedule.done
+    assert recorder.names("finished") == ["base", "0", "1", "2", "3"]
+    assert recorder.added_ == ["base", "0", "1", "2", "3"]
+    assert recorder.most == 1
+
+
+def test_a_stage_that_is_given_up_ends_and_leaves_nothing_but_its_worker(cluster: Cluster, tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "store"))
+    climb = {"scores": (0.1,) * 60, "seconds": 0.5, "marker": str(tmp_path)}
+    stages: list[Stage] = [
+        Climb("hopeless", **climb),  # type: ignore[arg-type]
+        Sleep("blocked", (Climb("hopeless", **climb),)),  # type: ignore[arg-type]
+        Climb("next", (0.5, 0.6), marker=str(tmp_path)),
+    ]
+    schedule, recorder = grow(stages, store, cluster, {"hopeless": 2})
+    states = {node.stage.name: node.state for node in schedule.nodes.values()}  # type: ignore[attr-defined]
+    assert states == {"hopeless": State.PRUNED, "blocked": State.BLOCKED, "next": State.FINISHED}
+    assert recorder.names("pruned") == ["hopeless"]
+    assert recorder.proposer.epochs["hopeless"] < 60
+    assert store.result(stages[0].key) is None
+    assert store.load_checkpoint(stages[0].key) is None
+    assert store.storage.names("tmp") == []
+    processes = [(tmp_path / f"{name}.starts").read_text().split() for name in ("hopeless", "next")]
+    assert processes[0] == processes[1], "the next stage has the same worker"
+
+
+def test_a_request_that_nobody_heeds_does_no_harm(cluster: Cluster, tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    late = Sleep("late", seconds=2.5)  # may not be stopped early, as one that has come to its end by then
+    schedule, recorder = grow([late, Sleep("after")], store, cluster, {"late": 0})
+    assert recorder.proposer.asked, "it was asked for"
+    assert recorder.names("finished") == ["late", "after"]
+    assert recorder.names("pruned") == []
+    assert schedule.done
+    assert store.storage.names("tmp") == []
+
+
+def test_a_stage_whose_worker_dies_while_it_is_given_up_is_not_run_again_to_its_end(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    class Murder(Pruning):
+        def progressed(self, node: Node, report: dict[str, Any]) -> None:
+            super().progressed(node, report)
+            if "resource" in report and not self.names("retried"):
+                os.kill(int((tmp_path / "hopeless.starts").read_text().split()[-1]), signal.SIGKILL)
+
+    store = Store(str(tmp_path / "store"))
+    proposer = OneByOne([Climb("hopeless", (0.1,) * 60, seconds=0.5, marker=str(tmp_path))], {"hopeless": 1})
+    schedule, recorder = Schedule([], store), Murder(proposer)
+    proposer.schedule = schedule
+    assert run.execute(schedule, store, Shares(), cluster, lambda node: False, recorder, proposer=proposer)
+    assert recorder.names("retried") == ["hopeless"]
+    assert recorder.names("pruned") == ["hopeless"]
+    assert not [name for name in store.storage.names("tmp") if name.startswith("stop-")]
+
+
 def test_max_concurrent_holds(cluster: Cluster, tmp_path: Path) -> None:
     roots: list[Stage] = [Sleep(f"{i}", seconds=0.2) for i in range(4)]
     _, recorder = execute(roots, Store(str(tmp_path)), cluster, Shares(max_concurrent=1))
@@ -193,7 +314,7 @@ DRIVER = """
     from orchestrator.engine.resources import Shares
     from orchestrator.engine.schedule import Schedule
     from orchestrator.engine.store import Store
-    from tests.noop import Sleep
+    from tests.noop import Climb, Sleep
 
     class Say(Listener):
         def started(self, node):
@@ -212,6 +333,57 @@ DRIVER = """
         )
     print("done" if done else "interrupted", flush=True)
 """
+
+
+GIVING_UP = """
+    import sys
+    from orchestrator.engine import run
+    from orchestrator.engine.listener import Listener
+    from orchestrator.engine.resources import Shares
+    from orchestrator.engine.schedule import Schedule
+    from orchestrator.engine.store import Store
+    from tests.noop import Climb
+
+    class Say(Listener):
+        done = True
+
+        def progressed(self, node, report):
+            print(node.stage.name, "reports", flush=True)
+
+        def propose(self):
+            return False
+
+        def wants_pruned(self, node):
+            return node.stage.name == "hopeless"
+
+    store = Store(sys.argv[1])
+    schedule = Schedule([Climb(name, (0.1,) * 100, seconds=2.0) for name in ("hopeless", "good")], store)
+    with run.connected() as cluster:
+        say = Say()
+        done = run.execute(schedule, store, Shares(), cluster, lambda node: False, say, proposer=say)
+    print("done" if done else "interrupted", flush=True)
+"""
+
+
+def test_ctrl_c_while_a_stage_is_given_up_ends_cleanly(cluster: Cluster, tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "store"))
+    driver = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(GIVING_UP), str(tmp_path / "store")],
+        cwd=ROOT,
+        env={**os.environ, "RAY_ADDRESS": "local"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert driver.stdout is not None
+    seen: set[str] = set()
+    while seen != {"hopeless reports\n", "good reports\n"}:
+        seen.add(driver.stdout.readline())
+    driver.send_signal(signal.SIGINT)
+    rest = driver.stdout.read()
+    assert driver.wait(timeout=60) == 0
+    assert rest.split()[-1] == "interrupted"
+    assert not list((tmp_path / "store" / "tmp").iterdir())
+    assert store.load_checkpoint(Climb("good", (0.1,) * 100, seconds=2.0).key) is not None
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -11,11 +11,12 @@ import pytest
 
 from orchestrator.engine.storage import Storage, default_location
 from orchestrator.engine.store import Store
+from tests.contract.file_suite import FileSuite
 from tests.contract.store_suite import KEY, StoreSuite, files, publish
 from trainables.errors import UserError
 
 
-class TestLocalFolder(StoreSuite):
+class TestLocalFolder(StoreSuite, FileSuite):
     @pytest.fixture
     def location(self, tmp_path: Path) -> str:
         return str(tmp_path / "runs")
@@ -51,7 +52,7 @@ class TestLocalFolder(StoreSuite):
             publish(store)
 
 
-class TestFileUri(StoreSuite):
+class TestFileUri(StoreSuite, FileSuite):
     @pytest.fixture
     def location(self, tmp_path: Path) -> str:
         return (tmp_path / "runs").as_uri()

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.engine.store import Store
+from tests.contract.file_suite import FileSuite
 from tests.contract.store_suite import KEY, StoreSuite, publish
 from trainables.errors import UserError
 
@@ -70,7 +71,7 @@ def at(server: str, monkeypatch: pytest.MonkeyPatch) -> str:
     return f"s3://{BUCKET}/{uuid.uuid4().hex}?scheme=http&endpoint_override={endpoint}&region=us-east-1"
 
 
-class TestObjectStore(StoreSuite):
+class TestObjectStore(StoreSuite, FileSuite):
     @pytest.fixture
     def location(self, at: str) -> str:
         return at
@@ -96,6 +97,20 @@ class TestObjectStore(StoreSuite):
         again = Store(store.storage.location).fetch_model(KEY)
         assert (again / "model.safetensors").read_bytes() == b"\x07" * 3_000
         assert store.has_model(KEY)
+        assert not caplog.records
+
+    def test_a_damaged_copy_of_a_file_is_downloaded_again_and_the_store_left_alone(
+        self, store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        published = publish(store)
+        copy = store.fetch_file(KEY, "predictions.parquet")
+        assert tmp_path in copy.parents
+        copy.write_bytes(b"torn")
+        again = Store(store.storage.location).fetch_file(KEY, "predictions.parquet")
+        assert again.read_bytes() == b"\x07" * 3_000
+        copy.unlink()
+        assert store.fetch_file(KEY, "predictions.parquet").read_bytes() == b"\x07" * 3_000
+        assert store.result(KEY) == published
         assert not caplog.records
 
     def test_an_unfinished_upload_is_invisible(self, store: Store) -> None:
