@@ -1,4 +1,4 @@
-"""Rows of the leaderboard: made from results, written one file each, read back as one table.
+"""Rows of the leaderboard: written one file each, read back as one table; :mod:`building` makes them from results.
 
 A row's file is named by the row's key and replaced as a whole, so that writing it twice, or from two
 drivers at once, changes nothing and a reader never sees half of it.
@@ -7,18 +7,14 @@ drivers at once, changes nothing and a reader never sees half of it.
 from __future__ import annotations
 
 import logging
-import math
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.leaderboard import schema
-from orchestrator.recipe import Recipe
-from trainables.data import tasks
+from orchestrator.leaderboard.building import build
 from trainables.errors import UserError, did_you_mean
-from trainables.expression import Stage
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,111 +27,6 @@ _SUFFIX = ".parquet"
 _FETCHERS = 16  # threads: fetching small files is waiting, most of all from an object store
 
 _log = logging.getLogger(__name__)
-
-
-def build(
-    sweep: str,
-    recipe: Recipe,
-    results: Mapping[str, Mapping[str, Any]],
-    status: str = "finished",
-    error: str | None = None,
-) -> dict[str, Any]:
-    """Makes the row of a recipe. The same arguments always make the same row.
-
-    Args:
-        sweep: Name of the sweep.
-        recipe: What was asked for.
-        results: ``result.json`` by stage key, of the root and of what it starts from; unfinished ones are left out.
-        status: One of :data:`schema.STATUSES`.
-        error: Why there is no score, where that is so.
-
-    Returns:
-        A value for every column of the schema.
-    """
-    stage = recipe.stage
-    result = results.get(stage.key, {}) if status == "finished" else {}
-    row: dict[str, Any] = dict.fromkeys(schema.NAMES)
-    row.update(
-        sweep=sweep,
-        method=recipe.method,
-        model=recipe.model,
-        task=recipe.task,
-        intermediate=recipe.intermediate,
-        teachers=list(recipe.teachers),
-        student=recipe.student,
-        seed=recipe.seed,
-        key=stage.key,
-        row_key=recipe.row_key(sweep),
-        status=status,
-        error=error,
-    )
-    row.update(_scores(recipe.task, result.get("metrics", {})))
-    row.update(_hyperparameters(stage))
-    row.update(_cost(stage, result, results))
-    row.update(_provenance(result))
-    return row
-
-
-def _scores(task: str, metrics: Mapping[str, float]) -> dict[str, Any]:
-    known = tasks.TASKS.get(task)
-    if known is not None:
-        metric: str | None = known.metric
-    else:
-        of_test = [name.removeprefix("test/") for name in metrics if name.startswith("test/")]
-        metric = of_test[0] if len(of_test) == 1 else None
-    return {
-        "split": "test",
-        "metric": metric,
-        "score": _percent(metrics.get(f"test/{metric}")),
-        "dev_score": _percent(metrics.get(f"dev/{metric}")),
-    }
-
-
-def _percent(fraction: float | None) -> float | None:
-    return None if fraction is None or not math.isfinite(fraction) else 100.0 * fraction
-
-
-def _hyperparameters(stage: Stage) -> dict[str, Any]:
-    values = {column.name: getattr(stage, column.name, None) for column in schema.HYPERPARAMETERS}
-    init = getattr(stage, "init", None)
-    if hasattr(init, "task"):
-        for column in schema.HYPERPARAMETERS:
-            values[schema.INTERMEDIATE + column.name] = getattr(init, column.name, None)
-    return values
-
-
-def _cost(stage: Stage, result: Mapping[str, Any], results: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    if not result:
-        return {}
-    own = result.get("cost", {})
-    ancestors = [results[each.key] for each in stage.walk() if each.key != stage.key and each.key in results]
-    return {
-        "parameters": result.get("facts", {}).get("parameters"),
-        "own_seconds": own.get("seconds"),
-        "inherited_seconds": math.fsum(ancestor.get("cost", {}).get("seconds", 0.0) for ancestor in ancestors),
-        "gpu_seconds": own.get("gpu_seconds"),
-        "peak_memory_bytes": own.get("peak_memory_bytes"),
-    }
-
-
-def _provenance(result: Mapping[str, Any]) -> dict[str, Any]:
-    found = result.get("provenance", {})
-    versions = found.get("versions", {})
-    return {
-        "data": result.get("fingerprints", {}).get("data", "")[:12] or None,
-        **{f"{name}_version": versions.get(name) for name in ("python", "torch", "transformers", "ray")},
-        **{name: found.get(name) for name in ("commit", "host", "device", "threads")},
-        "precision": result.get("facts", {}).get("precision"),
-        "started_at": _time(found.get("started_at")),
-        "finished_at": _time(found.get("finished_at")),
-    }
-
-
-def _time(text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    moment = datetime.fromisoformat(text)
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:

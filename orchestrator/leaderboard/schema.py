@@ -35,6 +35,8 @@ LABELS = (
     Column("teachers", "strings", "models distilled from; empty where none"),
     Column("student", "string", "architecture of the student"),
     Column("seed", "int", "of the run"),
+    Column("study", "string", "name of the search that asked for it; null for any other sweep"),
+    Column("trial", "int", "number of the trial in that search, as Optuna counts"),
 )
 
 SCORES = (
@@ -42,10 +44,22 @@ SCORES = (
     Column("metric", "string", "the task's metric"),
     Column("score", "float", "in percent, as papers print it"),
     Column("dev_score", "float", "the same metric on dev, in percent; choose by this one"),
+    Column("ece", "float", "expected calibration error on test, in percent (10 bins)"),
+    Column("dev_ece", "float", "the same on dev"),
 )
 
-#: Fields of the root stage that become columns under their own names, where the stage has them.
-HYPERPARAMETERS = (
+#: What a distilled student is measured by. Of a mean over folds, each is the mean of the folds'.
+DISTILLATION_SCORES = (
+    Column("teacher_score", "float", "score of the teacher that was distilled from"),
+    Column("student_score", "float", "score of the student's own fine-tuning, before distillation"),
+    Column("retention", "float", "score over teacher_score, in percent"),
+    Column("teacher_ece", "float", "expected calibration error of the teacher on test, in percent"),
+    Column("l_at", "float", "units whose sign differs from the teacher's on test, mean over examples (DoKTra, eq. 4)"),
+    Column("l_at_boundary", "float", "the same at the end of the boundary phase, before refinement"),
+    Column("dev_l_at", "float", "l_at on dev"),
+)
+
+_FINE_TUNING = (
     Column("learning_rate", "float", "peak of the linear schedule"),
     Column("batch_size", "int", "examples per step"),
     Column("epochs", "int", "passes over the training split"),
@@ -55,13 +69,39 @@ HYPERPARAMETERS = (
     Column("train_limit", "int", "training examples at most; null for all"),
     Column("weight_decay", "float", "of AdamW"),
     Column("clip_norm", "float", "largest gradient norm"),
+    Column("confidence_penalty", "float", "weight of the negative entropy (DoKTra's beta; of a distillation, beta 2)"),
+)
+
+#: Fields of the root stage that become columns under their own names, where the stage has them. Those of a mean over
+#: folds are its first fold's.
+HYPERPARAMETERS = (
+    *_FINE_TUNING,
+    Column("switch_rate", "float", "share of the epochs that distil (DoKTra's gamma)"),
+    Column("margin", "float", "around each unit's boundary (DoKTra's mu)"),
+    Column("projection", "string", "how vectors of different widths are compared"),
+    Column("boundary_scale", "float", "factor on the boundary loss"),
 )
 
 #: The same of the stage that ``init`` names, where that one was fine-tuned too.
 INTERMEDIATE = "intermediate_"
 INTERMEDIATE_HYPERPARAMETERS = tuple(
     Column(INTERMEDIATE + column.name, column.kind, f"of the intermediate stage: {column.meaning}")
-    for column in HYPERPARAMETERS
+    for column in _FINE_TUNING
+)
+
+#: Some of the same of the stages that were distilled from and into, where the root stage has a teacher and a student.
+TEACHER = "teacher_"
+STUDENT = "student_"
+_OF_BOTH = ("epochs", "learning_rate", "batch_size", "max_length", "confidence_penalty", "train_limit")
+TEACHER_HYPERPARAMETERS = tuple(
+    Column(TEACHER + column.name, column.kind, f"of the teacher: {column.meaning}")
+    for column in _FINE_TUNING
+    if column.name in _OF_BOTH
+)
+STUDENT_HYPERPARAMETERS = tuple(
+    Column(STUDENT + column.name, column.kind, f"of the student's own fine-tuning: {column.meaning}")
+    for column in _FINE_TUNING
+    if column.name in _OF_BOTH
 )
 
 COST = (
@@ -73,7 +113,7 @@ COST = (
 )
 
 PROVENANCE = (
-    Column("data", "string", "fingerprint of the task's data; runs with different ones cannot be compared"),
+    Column("data", "string", "fingerprint of the task's data, of all folds' together; compare only runs on the same"),
     Column("key", "string", "of the root stage: its folder in the store"),
     Column("row_key", "string", "of the row: hash of sweep and key"),
     Column("python_version", "string", "of the worker"),
@@ -97,8 +137,11 @@ OUTCOME = (
 COLUMNS: tuple[Column, ...] = (
     *LABELS,
     *SCORES,
+    *DISTILLATION_SCORES,
     *HYPERPARAMETERS,
     *INTERMEDIATE_HYPERPARAMETERS,
+    *TEACHER_HYPERPARAMETERS,
+    *STUDENT_HYPERPARAMETERS,
     *COST,
     *PROVENANCE,
     *OUTCOME,

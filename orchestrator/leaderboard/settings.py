@@ -9,10 +9,19 @@ from orchestrator.leaderboard import schema
 if TYPE_CHECKING:
     import pandas as pd
 
-_HYPERPARAMETERS = [column.name for column in schema.HYPERPARAMETERS]
+#: What tells two runs of the same cell apart. Trials of a search are never averaged, even where they chose alike.
+_SETTINGS = [
+    *(
+        column.name
+        for columns in (schema.HYPERPARAMETERS, schema.TEACHER_HYPERPARAMETERS, schema.STUDENT_HYPERPARAMETERS)
+        for column in columns
+    ),
+    "study",
+    "trial",
+]
 
 
-def comparable(rows: pd.DataFrame) -> pd.DataFrame:
+def comparable(rows: pd.DataFrame, *, per_method: bool = False) -> pd.DataFrame:
     """Of each model and task, the runs with the settings and data of the one that was started last.
 
     A sweep may hold the same cells with several settings (``--epochs 5``, then ``--epochs 10``). The change that an
@@ -21,17 +30,24 @@ def comparable(rows: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         rows: From :func:`orchestrator.leaderboard.rows.read`; of one sweep, or of several that belong together.
+        per_method: Each method has settings of its own, as a distillation has other ones than the fine-tuning that
+            it is compared with; so has each set of teachers.
 
     Returns:
-        At most one row for each model, method, task, intermediate and seed.
+        At most one row for each model, method, task, intermediate, set of teachers and seed.
     """
     if rows.empty:
         return rows
     ordered = rows.sort_values(["started_at", "row_key"], na_position="first")
-    place = [ordered["model"], ordered["task"]]
-    settings = ordered[_HYPERPARAMETERS].map(str).agg("|".join, axis=1)
+    teachers = ordered["teachers"].map(lambda names: "+".join(names) if names is not None else "")
+    place = [ordered["model"], ordered["task"], *([ordered["method"], teachers] if per_method else [])]
+    # Files from before there was a penalty have none: not another setting than a penalty of 0.
+    fields = ordered[_SETTINGS].assign(confidence_penalty=ordered["confidence_penalty"].fillna(0.0))
+    settings = fields.map(str).agg("|".join, axis=1)
     same = settings == settings.groupby(place).transform("last")
     # What failed has no fingerprint of its data, and is of any.
     latest = ordered["data"].where(same).groupby(place).transform("last")
     same &= ordered["data"].isna() | (ordered["data"] == latest)
-    return ordered[same].drop_duplicates(["model", "method", "task", "intermediate", "seed"], keep="last")
+    chosen = ordered[same]
+    labels = chosen[["model", "method", "task", "intermediate", "seed"]].assign(teachers=teachers[same])
+    return chosen[~labels.duplicated(keep="last")]

@@ -78,8 +78,8 @@ def counts(predictions: pa.Table, task: Task, split: str = "test") -> Integers:
         return _entity_counts(gold, guess, owner, len(lengths), task.labels)
     if task.metric == "accuracy":
         return _summed(owner, len(lengths), gold == guess, np.ones_like(gold, dtype=bool))
-    # A multi-label task has 0 or 1 per label, so there 0 is the negative.
-    negative = task.labels.index(task.negative) if task.negative is not None else 0
+    # A multi-label task has 0 or 1 per label, so there 0 is the negative; without one, every label counts.
+    negative = task.labels.index(task.negative) if task.negative is not None else 0 if task.multi_label else -1
     classes = [each for each in range(len(task.labels)) if each != negative]
     if task.metric == "macro_f1":
         masks = [mask for each in classes for mask in _confusion(gold == each, guess == each)]

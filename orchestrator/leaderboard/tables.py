@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.leaderboard.settings import comparable
 from orchestrator.leaderboard.statistics import spread
-from trainables.data.tasks import TASKS
+from trainables.data import tasks
 from trainables.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
@@ -89,7 +89,10 @@ def heading(task: str | None) -> str:
     """A task's name as the papers print it; ``Baseline`` for None."""
     if task is None:
         return "Baseline"
-    return TASKS[task].title if task in TASKS else task
+    try:
+        return tasks.get(task).title
+    except UserError:  # of another version
+        return task
 
 
 def text(grid: Grid, target: str, intermediate: str | None, *, std: bool = False) -> str:
@@ -114,9 +117,17 @@ def text(grid: Grid, target: str, intermediate: str | None, *, std: bool = False
 
 
 def in_order(names: Iterable[str]) -> tuple[str, ...]:
-    """Tasks in the papers' order; others behind them by name."""
-    order = list(TASKS)
-    return tuple(sorted(set(names), key=lambda name: (order.index(name) if name in TASKS else len(order), name)))
+    """Tasks in the papers' order, each before its folds and those by number; others behind them by name."""
+    order = list(tasks.TASKS)
+
+    def place(name: str) -> tuple[int, str, *tuple[int, ...]]:
+        corpus, _, fold = name.partition(tasks.FOLD)
+        number, _, count = fold.rpartition("/")
+        if corpus not in tasks.TASKS:
+            return len(order), name, 0, 0
+        return order.index(corpus), "", *(int(part) if part.isdecimal() else 0 for part in (count, number))
+
+    return tuple(sorted(set(names), key=place))
 
 
 def latest_sweep(rows: pd.DataFrame) -> str:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.table import Table
 
+_HUNDREDTHS = ("score", "ece", "retention", "l_at", "l_at_boundary")  # columns of measures
 _UNLIMITED = 10_000  # a file has no width: nothing is wrapped or cut
 _NOTE_WIDTH = 100  # about that of a full grid, so that notes do not push a second grid out of the screen
 
@@ -129,7 +130,7 @@ def _shown(value: object, name: str) -> str:
     if value is None or pd.isna(value):  # type: ignore[call-overload]  # any scalar
         return ""
     if isinstance(value, float | np.floating):
-        if name.endswith("score"):
+        if name.endswith(_HUNDREDTHS):
             return f"{value:.2f}"
         return f"{value:.1f}" if name.endswith("seconds") else f"{value:.6g}"
     if isinstance(value, pd.Timestamp):

@@ -29,6 +29,7 @@ td.change { color: #111; }
 td.baseline { font-weight: 600; border: 1px solid var(--line); }
 td.none, td.unfinished { color: var(--faint); }
 td.diagonal { color: var(--faint); background: color-mix(in srgb, var(--line) 45%, transparent); }
+td small { color: var(--faint); }
 td.unfinished { font-size: .8rem; font-style: italic; }
 p { color: var(--faint); font-size: .85rem; margin: .35rem 0; max-width: 60rem; }
 .legend { margin-bottom: 1.4rem; }
@@ -52,12 +53,22 @@ def page(groups: Sequence[Sequence[Grid]], notes: Sequence[str] = (), *, std: bo
         parts.append("</section>")
         if place < len(notes):
             parts.append(f"<p>{html.escape(notes[place])}</p>")
+    title = "Intermediate fine-tuning: score on the target task after each intermediate task"
+    return document(title, f"{_legend(largest)}\n" + "\n".join(parts))
+
+
+def document(title: str, body: str) -> str:
+    """A whole page in the leaderboard's style.
+
+    Args:
+        title: Plain text; what comes before a colon names the window.
+        body: HTML that follows the title.
+    """
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>Intermediate fine-tuning</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
-        "<h1>Intermediate fine-tuning: score on the target task after each intermediate task</h1>\n"
-        f"{_legend(largest)}\n" + "\n".join(parts) + "\n</body>\n</html>\n"
+        f"<title>{html.escape(title.partition(':')[0])}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
+        f"<h1>{html.escape(title)}</h1>\n{body}\n</body>\n</html>\n"
     )
 
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
+from orchestrator.doktra_recipes import Experiment, Setting
 from orchestrator.leaderboard import rows
 from orchestrator.leaderboard.published import published
 from orchestrator.recipe import Recipe
 from trainables.data import tasks
-from trainables.expression import Stage
+from trainables.expression import KEY_LENGTH, Stage
+from trainables.stages import Pretrained
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +54,39 @@ def result(metric: str, test: float, dev: float = 0.5, seconds: float = 2.0) -> 
             "versions": {"python": "3.11.9", "torch": "2.13.0", "transformers": "5.23.0", "ray": "2.60.0"},
         },
     }
+
+
+#: A choice of DoKTra's hyperparameters.
+CHOSEN = {
+    "teacher_epochs": 5,
+    "teacher_learning_rate": 2e-5,
+    "beta1": 0.3,
+    "student_epochs": 7,
+    "student_learning_rate": 6e-6,
+    "epochs": 10,
+    "learning_rate": 1e-5,
+    "beta2": 0.5,
+    "gamma": 0.9,
+}
+
+
+def experiment(task: str, teacher: str = "biobert", student: str = "albert_xlarge", **setting: Any) -> Experiment:
+    """Real stages over data and models that are not there; see :func:`keyed`."""
+    weights = {name: Pretrained(f"/nowhere/{name}") for name in (teacher, student)}
+    options = {"data": "nowhere", "batch_size": 50, "max_length": 128, **setting}
+    return Experiment(task, (teacher, weights[teacher]), (student, weights[student]), Setting(**options))
+
+
+def keyed(asked: Recipe) -> Recipe:
+    """Gives every stage a key of its own fields alone, as if data and weights had been there to hash."""
+
+    def visit(stage: Stage) -> None:
+        stage.__dict__["key"] = hashlib.sha256(repr(stage).encode()).hexdigest()[:KEY_LENGTH]
+        for parent in stage.inputs:
+            visit(parent)
+
+    visit(asked.stage)
+    return asked
 
 
 def row(task: str, score: float | None, intermediate: str | None = None, seed: int = 0, **columns: Any) -> dict:

@@ -13,6 +13,7 @@ from orchestrator.engine.store import Store
 from orchestrator.leaderboard import rows
 from orchestrator.leaderboard.__main__ import main
 from tests.leaderboard.filled import fill, write_rows
+from tests.leaderboard.synthetic import CHOSEN, experiment, keyed, result
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +75,49 @@ def test_show_refuses_what_is_not_there(refused):
     assert "no rows with task 'gaad'; did you mean 'gad'" in refused("show", "--task", "gaad")
     assert "leave one out" in refused("show", "--task", "ddi", "--status", "finished")
     assert "at least 1" in refused("show", "--limit", "0")
+
+
+@pytest.fixture
+def searched(tmp_path) -> str:
+    """A storage with two trials of a search, and a table's row."""
+    store = Store(str(tmp_path / "searched"))
+    for trial, gamma in enumerate((0.9, 0.6)):
+        asked = experiment("ddi").distilled_recipe({**CHOSEN, "gamma": gamma}, 0, study="joint", trial=trial)
+        results = {stage.key: result("micro_f1", 0.8) for stage in keyed(asked).stage.walk() if stage.stored}
+        results[asked.stage.key]["metrics"] |= {"test/l_at": 98.97, "test/ece": 0.0512, "test/micro_f1": 0.7}
+        rows.write(store.filesystem, store.root, rows.build("search", asked, results))
+    table = keyed(experiment("ddi").student_recipe(CHOSEN, 0))
+    rows.write(store.filesystem, store.root, rows.build("table", table, {table.stage.key: result("micro_f1", 0.8)}))
+    return store.root
+
+
+def test_show_has_columns_of_distillations_and_searches_where_there_are_some(ask, searched):
+    out = ask("show", "--storage", searched)
+    assert out.split("\n")[0].split() == [
+        *("task", "score", "dev_score", "retention", "ece", "l_at", "method", "model", "intermediate", "teachers"),
+        *("seed", "trial", "sweep", "own_seconds", "inherited_seconds", "device", "status"),
+    ]
+    assert ["ddi", "70.00", "50.00", "87.50", "5.12", "98.97"] in [line.split()[:6] for line in out.splitlines()]
+    usual = ask("show", "--storage", searched, "--sweep", "table").split("\n")[0].split()
+    assert not {"retention", "ece", "l_at", "teachers", "trial"} & set(usual)
+    out = ask("show", "--storage", searched, "--study", "joint", "--sort", "trial", "--columns", "trial", "switch_rate")
+    assert [line.split() for line in out.splitlines()] == [["trial", "switch_rate"], ["1", "0.6"], ["0", "0.9"]]
+
+
+def test_doktra_prints_tables_beside_the_papers_and_writes_a_page(ask, searched, tmp_path):
+    file = tmp_path / "tables.html"
+    out = ask("doktra", "--table", "2", "6", "--storage", searched, "--html", str(file))
+    assert "DoKTra, Table 2: main results (sweep table)" in out
+    assert "DoKTra, Table 6: ablation on ChemProt (not run yet)" in out
+    (line,) = [line for line in out.splitlines() if line.startswith("ALBERT-ft (student)") and "81.31" in line]
+    assert "80.00 (1) | 81.31 ±0.72" in line
+    assert "70.00" not in out  # trials
+    assert "80.00 (1)" in file.read_text()
+
+
+def test_doktra_refuses_other_tables_and_sweeps(refused, searched):
+    assert "2, 3, 4, 5, 6, 7" in refused("doktra", "--table", "8")
+    assert "did you mean 'table'" in refused("doktra", "--table", "2", "--sweep", "tabel", "--storage", searched)
 
 
 def test_grid_prints_and_writes_page_and_picture(ask, tmp_path):
@@ -193,14 +237,16 @@ def test_rebuild_makes_the_rows_again(ask, tmp_path):
     assert rows.count(store.filesystem, store.root) == 10
 
 
-@pytest.mark.parametrize("command", [["show"], ["grid"], ["sql", "SELECT 1"], ["export", "rows.csv"]])
+@pytest.mark.parametrize(
+    "command", [["show"], ["grid"], ["doktra", "--table", "2"], ["sql", "SELECT 1"], ["export", "rows.csv"]]
+)
 def test_without_a_leaderboard_commands_say_where_they_looked(refused, tmp_path, command):
     error = refused(*command, "--storage", str(tmp_path / "nothing"))
     assert str(tmp_path / "nothing") in error
     assert "orchestrator.stilt_grid" in error
 
 
-@pytest.mark.parametrize("command", [[], ["show"], ["grid"], ["sql"], ["export"], ["rebuild"]])
+@pytest.mark.parametrize("command", [[], ["show"], ["grid"], ["doktra"], ["sql"], ["export"], ["rebuild"]])
 def test_help_has_examples_and_imports_nothing_heavy(command):
     code = (
         "import sys; sys.argv = ['x', *sys.argv[1:], '--help']\n"

@@ -7,6 +7,7 @@ from orchestrator.leaderboard import rows
 from orchestrator.leaderboard.rebuild import rebuild
 from orchestrator.recipe import Recipe
 from tests.leaderboard.filled import fill, write_rows
+from tests.leaderboard.synthetic import CHOSEN, experiment, keyed, result
 from trainables.stages import FineTune, Pretrained
 
 
@@ -50,6 +51,31 @@ def test_rebuilding_needs_neither_data_nor_weights(tmp_path):
     assert rebuild(Store(str(tmp_path / "runs"))) == 1
     (row,) = rows.read_table(store.filesystem, store.root).to_pylist()
     assert (row["key"], row["status"], row["learning_rate"], row["epochs"]) == (stage.key, "blocked", 1e-5, 10)
+
+
+def test_rows_of_searches_are_made_again_with_study_and_trial_and_pruned_ones_too(tmp_path):
+    store = Store(str(tmp_path))
+    done, stopped = (
+        keyed(experiment("ddi").distilled_recipe({**CHOSEN, "gamma": gamma}, 0, study="joint", trial=trial))
+        for trial, gamma in enumerate((0.9, 0.6))
+    )
+    for stage in filter(lambda stage: stage.stored, done.stage.walk()):
+        store.publish(stage.key, store.working_folder(stage.key), {}, result("micro_f1", 0.8))
+    store.write_failure(stopped.stage.key, "pruned", "stopped after epoch 2")
+    store.write_sweep("search", [one.to_json() for one in (done, stopped)])
+    write_rows(store, [done, stopped], "search")
+    before = files(store)
+    for file in (tmp_path / "leaderboard").iterdir():
+        file.unlink()
+    assert rebuild(Store(str(tmp_path))) == 2
+    assert files(store) == before
+    frame = rows.read(store.filesystem, store.root).sort_values("trial")
+    assert frame["trial"].to_list() == [0, 1]
+    assert frame["status"].to_list() == ["finished", "pruned"]
+    assert frame["switch_rate"].to_list() == [0.9, 0.6]
+    assert set(frame["study"]) == {"joint"}
+    assert frame["retention"].iloc[0] == 100.0
+    assert frame["error"].iloc[1] == "stopped after epoch 2"
 
 
 def test_an_empty_store_has_nothing_to_rebuild(tmp_path):

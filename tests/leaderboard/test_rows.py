@@ -158,14 +158,15 @@ def test_files_of_older_and_newer_versions_are_read(filesystem, tmp_path):
     rows.write(filesystem, str(tmp_path), finished_row())
     folder = tmp_path / "leaderboard"
     old = pa.table({"sweep": ["early"], "task": ["gad"], "score": pa.array([75], pa.int32())})
-    new = pa.table({"sweep": ["late"], "task": ["hoc"], "switch_rate": [0.8]})
+    new = pa.table({"sweep": ["late"], "task": ["hoc"], "tolerance": [0.8]})
     pq.write_table(old, folder / "old.parquet")
     pq.write_table(new, folder / "young.parquet")
     frame = rows.read(filesystem, str(tmp_path)).set_index("sweep")
     assert frame.loc["early", "score"] == 75.0
     assert pd.isna(frame.loc["early", "learning_rate"])
-    assert frame.loc["late", "switch_rate"] == 0.8
-    assert pd.isna(frame.loc["grid", "switch_rate"])
+    assert pd.isna(frame.loc["early", "trial"])
+    assert frame.loc["late", "tolerance"] == 0.8
+    assert pd.isna(frame.loc["grid", "tolerance"])
     assert rows.read(filesystem, str(tmp_path), ["sweep", "seed"])["seed"].notna().sum() == 1
 
 

@@ -39,7 +39,7 @@ def labelled(draw, name: str):
     return gold, guess
 
 
-@pytest.mark.parametrize("name", ["ncbi_disease", "ebm_pico", "ddi", "gad", "pubmedqa", "hoc"])
+@pytest.mark.parametrize("name", ["ncbi_disease", "ebm_pico", "ddi", "gad", "gad@3/10", "pubmedqa", "hoc", "fpb"])
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_summed_counts_give_the_metric_that_training_reports(name, data):

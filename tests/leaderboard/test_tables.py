@@ -33,6 +33,28 @@ def test_rows_and_columns_are_in_the_papers_order():
     assert grid.columns == (None, "bc2gm", "ddi")
 
 
+def test_folds_stand_behind_their_task_by_number():
+    names = ["hoc", "gad@10/10", "gad@2/10", "gad@10", "gad", "chemprot", "fpb", "not ours"]
+    assert tables.in_order(names) == (("chemprot", "gad", "gad@10", "gad@2/10", "gad@10/10", "hoc", "fpb", "not ours"))
+    headings = [tables.heading(name) for name in (None, "gad", "gad@10", "gad@2/10", "fpb", "not ours")]
+    assert headings == ["Baseline", "GAD", "GAD 10", "GAD 2/10", "FPB", "not ours"]
+
+
+def test_trials_of_a_search_are_never_averaged():
+    trials = [row("gad", 70.0 + trial, seed=trial % 2, study="s", trial=trial // 2) for trial in range(4)]
+    for place, one in enumerate(trials):
+        one |= {"row_key": str(place), "started_at": one["started_at"].replace(minute=place)}
+    cell = grid_of(trials).cell("gad", None)
+    assert (cell.mean, cell.seeds) == (72.5, 2)
+
+
+def test_rows_of_before_there_was_a_penalty_have_none():
+    old, new = row("gad", 70.0), row("gad", 72.0, seed=1, confidence_penalty=0.0, row_key="new")
+    assert grid_of([old, new]).cell("gad", None).seeds == 2
+    penalised = new | {"confidence_penalty": 0.3, "started_at": new["started_at"].replace(year=2027)}
+    assert grid_of([old, penalised]).cell("gad", None).seeds == 1
+
+
 def test_a_half_finished_grid_shows_what_there_is():
     grid = grid_of([row("gad", None), row("gad", 71, "ddi"), row("ddi", 60), row("ddi", 61, "gad")])
     shown = {(target, column): tables.text(grid, target, column) for target in grid.targets for column in grid.columns}

@@ -11,7 +11,7 @@ from trainables.errors import UserError, did_you_mean
 if TYPE_CHECKING:
     import pandas as pd
 
-_FILTERS = ("sweep", "method", "model", "task", "intermediate", "status")
+_FILTERS = ("sweep", "study", "method", "model", "task", "intermediate", "status")
 _COLUMNS = (
     "task",
     "score",
@@ -26,6 +26,12 @@ _COLUMNS = (
     "device",
     "status",
 )
+#: Shown behind these columns where some row has them.
+_WHERE_SOME = {
+    "dev_score": ("retention", "ece", "l_at"),
+    "intermediate": ("teachers",),
+    "seed": ("trial",),
+}
 
 
 def add(subparsers: Any) -> None:
@@ -43,7 +49,12 @@ def add(subparsers: Any) -> None:
     )
     for name in _FILTERS:
         parser.add_argument(f"--{name}", nargs="+", action="extend", metavar=name.upper(), help=f"only these: {name}")
-    parser.add_argument("--columns", nargs="+", metavar="COLUMN", help=f"default: {' '.join(_COLUMNS)}")
+    parser.add_argument(
+        "--columns",
+        nargs="+",
+        metavar="COLUMN",
+        help=f"default: {' '.join(_COLUMNS)}, and some more where rows have them",
+    )
     parser.add_argument("--sort", metavar="COLUMN", help="numbers and times: largest first; text: A to Z")
     parser.add_argument("--reverse", action="store_true", help="turn the order of --sort round")
     parser.add_argument("--limit", type=int, metavar="N", help="at most N rows")
@@ -61,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
     common.check_columns([*(arguments.columns or ()), *([arguments.sort] if arguments.sort else ())], known)
     chosen = _sorted(_filtered(frame, arguments), arguments.sort, reverse=arguments.reverse)
     shown = chosen if arguments.limit is None else chosen.head(arguments.limit)
-    columns = list(arguments.columns or _COLUMNS)
+    columns = list(arguments.columns or _default_columns(shown))
     if not arguments.columns and shown["error"].notna().any():
         columns.append("error")
         first_lines = shown["error"].str.strip().str.split("\n").str[0]
@@ -71,6 +82,25 @@ def run(arguments: argparse.Namespace) -> int:
     if len(shown) < len(chosen):
         console.print(f"{len(shown)} of {len(chosen)} rows; --limit takes more", style="dim")
     return 0
+
+
+def _default_columns(rows: pd.DataFrame) -> list[str]:
+    """The usual columns, with those of distillations and searches that some row has something in."""
+    columns = []
+    for name in _COLUMNS:
+        columns.append(name)
+        columns += [extra for extra in _WHERE_SOME.get(name, ()) if rows[extra].map(_says_something).any()]
+    return columns
+
+
+def _says_something(value: Any) -> bool:
+    """Whether a cell holds a value, of a list at least one."""
+    import numpy as np
+    import pandas as pd
+
+    if isinstance(value, list | tuple | np.ndarray):
+        return len(value) > 0
+    return value is not None and not pd.isna(value)
 
 
 def _filtered(frame: pd.DataFrame, arguments: argparse.Namespace) -> pd.DataFrame:

@@ -1,0 +1,10 @@
+"""The DoKTra paper's Tables 2 to 7, each cell with our number and the paper's.
+
+console.print(block(compare(rows, 2), console))
+"""
+
+from orchestrator.leaderboard.doktra.comparison import Comparison, compare
+from orchestrator.leaderboard.doktra.page import page
+from orchestrator.leaderboard.doktra.terminal import block
+
+__all__ = ["Comparison", "block", "compare", "page"]
