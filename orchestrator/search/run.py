@@ -1,0 +1,196 @@
+"""What every search does: account, run, record, report."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orchestrator import accounting, sweep
+from orchestrator.bookkeeping import Bookkeeper
+from orchestrator.engine.progress import duration
+from orchestrator.engine.schedule import Schedule
+from orchestrator.engine.store import Store
+from orchestrator.options import RunOptions
+from orchestrator.recipe import Recipe, with_folds
+from orchestrator.search import report
+from orchestrator.search.display import SearchPanel, SearchProgress
+from orchestrator.search.phase import Make, Search
+from orchestrator.search.proposer import StudyProposer
+from orchestrator.search.rows import show_rows
+from orchestrator.search.storage import FOLDER, Journal
+from search_spaces.space import Space
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def run(
+    options: RunOptions,
+    search: Search,
+    compared: Sequence[Make],
+    command: Callable[[Mapping[str, Any]], str],
+    published: Mapping[str, Any] | None = None,
+) -> int:
+    """Runs a search, or says what that would be.
+
+    Args:
+        options: How to run it.
+        search: What is searched.
+        compared: What the best trial is compared with, of all that the search has trained: the student's own
+            fine-tuning, say. Of each the best by dev has a row.
+        command: Makes the command line that trains the best settings.
+        published: The paper's choice, to be shown beside ours.
+
+    Returns:
+        The exit code: 0, 1 where a stage failed or no trial came to its end, 130 after Ctrl-C.
+
+    Raises:
+        UserError: For anything wrong that can be seen before training.
+    """
+    from orchestrator.leaderboard import terminal
+
+    console = terminal.console()
+    sample = _sample(search)
+    for recipe in sample:
+        _ = recipe.stage.key  # missing data or weights are refused here
+    store = Store(options.storage)
+    if options.dry_run:
+        outlook(console, search)
+        return 0
+    if not options.report_only:
+        store.storage.check_writable()
+        sweep.check_data(sample)
+        store.tidy()
+    schedule = Schedule([], store)
+    policy = "inputs" if options.keep_models == "none" else options.keep_models  # later trials want them again
+    keeper = Bookkeeper(options.sweep, [], schedule, store, policy, spared={"finetune"})
+    journal = Journal(store.storage, options.sweep)
+    if options.report_only and not journal.path.exists():
+        console.print(f"no search of sweep {options.sweep} in {store.root} yet")
+        return 0
+    proposer = StudyProposer(
+        search,
+        journal.open(),
+        schedule,
+        keeper,
+        record=lambda recipes: store.write_sweep(options.sweep, [recipe.to_json() for recipe in recipes]),
+        save=journal.save,
+    )
+    if options.report_only:
+        proposer.look()
+        conclude(options, proposer, compared, command, published, store, console)
+        return 0
+    begun = time.monotonic()
+    proposer.start()
+    console.print(f"{options.sweep}: {search.trials} trials per study; storage {store.root}, study {journal.path}")
+    panel = SearchPanel(lambda: progress(proposer))
+    proposer.on_end = lambda study, number: panel.ended(study.study, number, study.phase.name)
+    completed = sweep.train(options, schedule, store, keeper, panel, console, proposer, listeners=[proposer])
+    console.print(f"{keeper.trained} stages trained in {duration(time.monotonic() - begun)}")
+    if not completed:
+        console.print(f"interrupted with {len(proposer.open)} trials under way; to go on, run the same command again")
+        return sweep.INTERRUPTED
+    # A mean over folds is made for what is compared only now: its folds are finished.
+    beside = proposer.best_of(compared)
+    schedule.extend([recipe.stage for recipe in beside])
+    keeper.add(with_folds(beside))
+    store.write_sweep(options.sweep, [recipe.to_json() for recipe in with_folds(beside)])
+    if not sweep.train(options, schedule, store, keeper, panel, console):
+        return sweep.INTERRUPTED
+    console.print(accounting.summary(proposer.recipes, schedule))
+    if options.keep_models == "none":
+        keeper.drop_weights()
+    best = conclude(options, proposer, compared, command, published, store, console)
+    return sweep.outcome(schedule, keeper, console) or (0 if best else 1)
+
+
+def conclude(
+    options: RunOptions,
+    proposer: StudyProposer,
+    compared: Sequence[Make],
+    command: Callable[[Mapping[str, Any]], str],
+    published: Mapping[str, Any] | None,
+    store: Store,
+    console: Console,
+) -> bool:
+    """Prints what a search found, and writes its expressions and plots; returns whether there is a best trial."""
+    studies = [study.study for study in proposer.studies.values()]
+    if not studies:
+        console.print(f"no study of {proposer.search.name} in sweep {options.sweep} yet")
+        return False
+    report.show(console, studies, published)
+    last = proposer.studies.get(proposer.search.phases[-1].name)
+    best = last.best if last is not None else None
+    if last is None or best is None:
+        console.print("no trial came to its end, so there is no best one", style="bold red")
+        return False
+    chosen = last.chosen(best)
+    own = proposer.recipes_of(last, chosen, best.number)
+    console.print()
+    show_rows(options, [*own, *proposer.best_of(compared)], store, console)
+    console.print("beside the best trial: the best by dev of what the search trained", style="dim")
+    folder = Path(store.storage.path(FOLDER)) if store.storage.local else Path.cwd()
+    stem = f"{proposer.search.name}.{last.phase.name}"
+    files = {ending: folder / f"{stem}{ending}" for ending in (".best.json", ".html", ".png")}
+    report.write_expressions(files[".best.json"], [dataclasses.replace(one, study=None, trial=None) for one in own])
+    from orchestrator.search import plots
+
+    plots.write(studies, files[".html"], files[".png"])
+    console.print(f"\nbest settings as a command:\n  {command(chosen)}", soft_wrap=True, markup=False, highlight=False)
+    console.print(f"as an expression: python -m orchestrator.run {files['.best.json']}", soft_wrap=True)
+    console.print(f"plots: {files['.html']}, {files['.png']}", soft_wrap=True)
+    return True
+
+
+def progress(proposer: StudyProposer) -> SearchProgress:
+    """Where a search stands, for the display."""
+    search = proposer.search
+    current = next((one.study for one in reversed(proposer.open)), None) or list(proposer.studies.values())[-1]
+    running = [(one.trial.number, proposer.described(one)) for one in proposer.open]
+    best = current.best
+    return SearchProgress(
+        target=current.target,
+        complete=len(current.trials("COMPLETE")),
+        pruned=len(current.trials("PRUNED")),
+        failed=len(current.trials("FAIL")),
+        running=running,
+        best=None if best is None or best.value is None else (best.value, best.number, dict(best.params)),
+        phase=current.phase.name if len(search.phases) > 1 else "",
+    )
+
+
+def outlook(console: Console, search: Search) -> None:
+    """Says what a search would run at most; which trials there will be is the sampler's business."""
+    total = 0
+    for phase in search.phases:
+        size = phase.space.size
+        trials = search.trials if size is None else min(search.trials, size)
+        total += trials
+        of = "any number of combinations" if size is None else f"{size} combinations"
+        console.print(f"{phase.name}: {trials} trials of {of}: {phase.space.describe()}", soft_wrap=True)
+    example = _sample(search)[-1]
+    stages: dict[str, int] = {}
+    for stage in example.stage.walk():
+        if stage.stored:
+            stages[type(stage).__name__] = stages.get(type(stage).__name__, 0) + 1
+    listed = ", ".join(f"{count} {name}" for name, count in stages.items())
+    console.print(f"a trial of {search.phases[-1].name} is, per seed: {listed}; what trials share is trained once")
+    console.print(f"{total} trials, {len(search.seeds)} seeds, sampler {search.sampler}, pruner {search.pruner}")
+
+
+def _sample(search: Search) -> list[Recipe]:
+    """A recipe of each phase, by which data and models are checked."""
+    chosen: dict[str, Any] = {}
+    found = []
+    for phase in search.phases:
+        chosen |= _some_point(phase.space)
+    for phase in search.phases:
+        found.append(phase.make(chosen, search.seeds[0], study=search.name, trial=0))
+    return found
+
+
+def _some_point(space: Space) -> dict[str, Any]:
+    return {name: dimension.nearest(0) for name, dimension in space.dimensions.items()}
