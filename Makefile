@@ -35,10 +35,12 @@ lint: $(VENV)/.installed ## Check style, formatting and types.
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 
-bench: $(VENV)/.installed ## Measure: the engine's overhead, then (half an hour) whether a grid finds what is planted.
+bench: $(VENV)/.installed ## Measure: the engine's overhead, what sharing saves, then (an hour) what transfers in the miniature.
 	$(PY) -m benchmarks.engine_overhead $(ARGS)
+	$(PY) -m benchmarks.doktra_sharing
 	$(PY) -m orchestrator.stilt_grid --preset mini --seeds 0,1,2
 	$(PY) -m benchmarks.planted_transfer
+	$(PY) -m benchmarks.doktra_transfer
 
 venv: $(VENV)/.installed ## Only make the environment.
 

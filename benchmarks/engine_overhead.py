@@ -21,7 +21,7 @@ from orchestrator.bookkeeping import Bookkeeper
 from orchestrator.engine import run
 from orchestrator.engine.costs import CostModel
 from orchestrator.engine.listener import Listeners
-from orchestrator.engine.progress import Display
+from orchestrator.engine.progress import Display, GridPanel
 from orchestrator.engine.resources import Cluster, Shares
 from orchestrator.engine.schedule import Schedule
 from orchestrator.engine.store import Store
@@ -42,7 +42,7 @@ def engine(count: int, cluster: Cluster) -> tuple[float, float]:
         recipes = [Recipe(stage, "finetune", "none", "gad", seed) for seed, stage in enumerate(rest)]
         keeper = Bookkeeper("overhead", recipes, schedule, store, "inputs")
         wall, cpu = time.perf_counter(), time.process_time()
-        with Display(schedule, {}, CostModel(), 2, Console(file=io.StringIO())) as display:
+        with Display(schedule, GridPanel({}), CostModel(), 2, Console(file=io.StringIO())) as display:
             listeners = Listeners([keeper, display])
             completed = run.execute(schedule, store, Shares(), cluster, keeper.keep_model, listeners)
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
