@@ -19,8 +19,27 @@ from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("trainables", "search_spaces", "orchestrator")
-COMMANDS = ("orchestrator.stilt_grid", "orchestrator.prepare_data", "orchestrator.leaderboard")
-HEAVY = ("torch", "transformers", "datasets", "pandas", "pyarrow", "numpy", "ray", "scipy", "sklearn", "matplotlib")
+COMMANDS = (
+    "orchestrator.stilt_grid",
+    "orchestrator.doktra",
+    "orchestrator.run",
+    "orchestrator.prepare_data",
+    "orchestrator.leaderboard",
+)
+HEAVY = (
+    "torch",
+    "transformers",
+    "datasets",
+    "pandas",
+    "pyarrow",
+    "numpy",
+    "ray",
+    "scipy",
+    "sklearn",
+    "matplotlib",
+    "optuna",
+    "plotly",
+)
 LONGEST_FILE = 500
 
 
