@@ -67,7 +67,8 @@ class Distillation(Classification, abc.ABC):
     """
 
     def __init__(self, stage: _Stage, folder: Path, device: str) -> None:
-        super().__init__(stage, models.finetuned(folder, tasks.get(stage.task)), folder, device)
+        student = models.finetuned(folder, tasks.get(stage.task))
+        super().__init__(stage, student, folder, device, stage.confidence_penalty)
         self.switch = stage.switch_epoch
         self.active: dict[str, Tensor] = {}
         self.width = int(self.classifier.config.hidden_size)
@@ -108,8 +109,8 @@ class Distillation(Classification, abc.ABC):
     def _compare_with(self, teacher: Path, fixed: nn.Linear | None = None) -> None:
         for name, split in self.splits.items():
             if split.ids:
-                vectors, _ = outputs.read(teacher, split.ids, name)
-                self.active[name] = projection.activations(vectors, fixed).to(self.device)
+                said = outputs.vectors(teacher, split.ids, name)
+                self.active[name] = projection.activations(said, fixed).to(self.device)
 
 
 class BoundaryDistillation(Distillation):
@@ -123,12 +124,12 @@ class BoundaryDistillation(Distillation):
         self._margin, self._scale = stage.margin, stage.boundary_scale
         self._projection: nn.Linear | None = None
         fixed = None
-        said, _ = outputs.read(teacher, self.splits["train"].ids, "train")
-        if said.shape[1] != self.width and stage.projection == "learned":
-            self._projection = projection.layer(self.width, said.shape[1], stage.seed).to(device)
+        width = outputs.vectors(teacher, self.splits["train"].ids, "train").shape[1]
+        if width != self.width and stage.projection == "learned":
+            self._projection = projection.layer(self.width, width, stage.seed).to(device)
             self.model = nn.ModuleDict({"student": self.classifier, "projection": self._projection})
-        elif said.shape[1] != self.width:
-            fixed = projection.layer(said.shape[1], self.width, stage.seed)
+        elif width != self.width:
+            fixed = projection.layer(width, self.width, stage.seed)
         self._compare_with(teacher, fixed)
 
     def distil(self, batch: Batch) -> Tensor:
@@ -147,9 +148,9 @@ class ProbabilityDistillation(Distillation):
 
     def __init__(self, stage: KLDistillation, folder: Path, teacher: Path, device: str) -> None:
         super().__init__(stage, folder, device)
-        said, logits = outputs.read(teacher, self.splits["train"].ids, "train")
-        self._logits = logits.to(device)
-        if said.shape[1] == self.width:
+        ids = self.splits["train"].ids
+        self._logits = outputs.logits(teacher, ids, "train", len(self.task.labels)).to(device)
+        if outputs.vectors(teacher, ids, "train").shape[1] == self.width:
             self._compare_with(teacher)
 
     def distil(self, batch: Batch) -> Tensor:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from trainables.context import Context, Run
 from trainables.data import tasks
 from trainables.stages import FineTune
-from trainables.training import classification, models
+from trainables.training import batches, classification, models
 from trainables.training.classification import Classification, given
 from trainables.training.loop import Training
 from trainables.training.optimizer import Recipe
 
 
 def run(stage: FineTune, context: Context) -> Run:
-    """Fine-tunes and evaluates; the last epoch is kept.
+    """Fine-tunes and evaluates; the last epoch is kept. Where steps are counted, an epoch is a part of them.
 
     Yields after every step and evaluation batch. Writes ``predictions.parquet`` and, where wanted, ``model/``.
 
@@ -22,11 +22,10 @@ def run(stage: FineTune, context: Context) -> Run:
         OutOfDeviceMemory: Where the device's memory does not suffice.
     """
     start = context.model_folder(stage.init)
-    objective = Classification(
-        stage, models.classifier(start, tasks.get(stage.task), stage.seed), start, context.device
-    )
+    classifier = models.classifier(start, tasks.get(stage.task), stage.seed)
+    objective = Classification(stage, classifier, start, context.device, stage.confidence_penalty, stage.steps)
     recipe = Recipe(
-        epochs=given(stage.epochs),
+        epochs=given(stage.epochs) if stage.steps is None else batches.parts_of(stage.steps),
         learning_rate=given(stage.learning_rate),
         warmup_steps=stage.warmup_steps or 0,
         warmup_ratio=stage.warmup_ratio or 0.0,

@@ -18,8 +18,11 @@ from trainables.expression import Stage
 from trainables.stages import (
     ActivationBoundaryDistillation,
     CrossValidation,
+    Evaluation,
     FineTune,
     KLDistillation,
+    MultiTeacherDistillation,
+    SoftLabelDistillation,
     TeacherOutputs,
 )
 
@@ -114,3 +117,33 @@ def test_another_seed_shares_the_teachers_outputs_and_the_student(tmp_path: Path
     assert len(ran) == len(set(ran)) == len(list(stage.walk())) + 1
     table = pq.read_table(io.BytesIO(store.fetch_file(stage.teacher_outputs.key, OUTPUTS).read_bytes()))
     assert table.schema.names == ["id", "split", "cls", "logits"]
+
+
+class TestMultiTeacherDistillation(StageSuite):
+    predicts = True
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def stage(cls) -> Stage:
+        teachers = (teacher_outputs("chemprot"), teacher_outputs("chemprot", hidden_size=24))
+        return MultiTeacherDistillation(fine_tuned("chemprot"), teachers, epochs=2, learning_rate=1e-3)
+
+
+class TestSoftLabelDistillation(StageSuite):
+    predicts = True
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def stage(cls) -> Stage:
+        outputs = TeacherOutputs(fine_tuned("gad", random_init(hidden_size=24)), task="fpb")
+        return SoftLabelDistillation(random_init(), outputs, steps=12, batch_size=8, learning_rate=1e-3)
+
+
+class TestEvaluation(StageSuite):
+    saves_checkpoints = False  # it is over in two steps
+    predicts = True
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def stage(cls) -> Stage:
+        return Evaluation(fine_tuned("fpb"), "fts", "mini")

@@ -115,9 +115,25 @@ def test_a_folder_without_a_head_is_refused(teacher: FineTune, bert: Path, tmp_p
         finish(run(TeacherOutputs(teacher), MemoryContext(tmp_path, bert)))
 
 
-def test_a_teacher_of_words_is_refused_when_planned(bert: Path) -> None:
-    with pytest.raises(UserError, match=r"TeacherOutputs\.teacher=FineTune labels words \(jnlpba\)"):
+def test_a_teacher_of_words_is_refused_for_texts_when_planned(bert: Path) -> None:
+    refusal = r"TeacherOutputs\.task='gad' does not fit its teacher: jnlpba labels words and gad labels texts"
+    with pytest.raises(UserError, match=refusal):
         TeacherOutputs(FineTune("jnlpba", pretrained(bert), "mini"), task="gad")
+
+
+def test_every_word_has_its_logits(bert: Path, tmp_path: Path) -> None:
+    """They are those of the teacher's own predictions, however many windows a sentence is read in."""
+    teacher = FineTune("jnlpba", pretrained(bert), "mini", epochs=1, train_limit=40, max_length=12)
+    trained = tiny.finished(teacher, tmp_path / "teacher", bert)
+    finish(run(TeacherOutputs(teacher), MemoryContext(tmp_path / "outputs", trained.folder / "model")))
+    predicted = pq.read_table(trained.folder / "predictions.parquet").to_pylist()
+    examples = sources.load("mini", "jnlpba")
+    for split in ("dev", "test"):
+        own, theirs = _rows(tmp_path / "outputs", split), [row for row in predicted if row["split"] == split]
+        assert [row["id"] for row in own] == [row["id"] for row in theirs]
+        for row, other, example in zip(own, theirs, examples[split], strict=True):
+            assert len(row["logits"]) == 3 * len(example.tokens)  # type: ignore[arg-type, union-attr]
+            assert numpy.allclose(row["logits"], other["logits"], atol=1e-6)
 
 
 def test_a_teacher_without_weights_is_refused_when_planned(teacher: FineTune) -> None:

@@ -11,15 +11,20 @@ Hyperparameters of ``FineTune`` that are left out are the task's published ones.
 
 from trainables.stages.distillation import ActivationBoundaryDistillation, KLDistillation, TeacherOutputs
 from trainables.stages.finetuning import CrossValidation, FineTune
+from trainables.stages.multi_teacher import MultiTeacherDistillation
 from trainables.stages.pretraining import MaskedLanguageModel, Pretrained, RandomInit
+from trainables.stages.transfer import Evaluation, SoftLabelDistillation
 
 __all__ = [
     "ActivationBoundaryDistillation",
     "CrossValidation",
+    "Evaluation",
     "FineTune",
     "KLDistillation",
     "MaskedLanguageModel",
+    "MultiTeacherDistillation",
     "Pretrained",
     "RandomInit",
+    "SoftLabelDistillation",
     "TeacherOutputs",
 ]

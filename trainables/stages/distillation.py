@@ -22,11 +22,13 @@ PROJECTIONS = ("fixed", "learned")
 class TeacherOutputs(Stage):
     """One pass of a finished teacher over a task's splits: CLS vectors of the last layer, and logits.
 
+    Where words are labelled, the logits of every word, and no vectors.
+
     A stage of its own, so that whatever learns from this teacher shares it and no training step runs a teacher. The
     examples are found again by their ids, so a student may have another tokenizer.
 
     Attributes:
-        teacher: A classifier: a stage that trains on a task.
+        teacher: A classifier of texts or words: a stage that trains on a task.
         task: Whose texts are read; the teacher's own task unless given.
         data: Source of the task; the teacher's unless given.
         max_length: Word pieces per example; the teacher's unless given.
@@ -48,16 +50,20 @@ class TeacherOutputs(Stage):
         solves, name = getattr(self.teacher, "task", None), type(self.teacher).__name__
         if solves is None:
             raise UserError(f"TeacherOutputs.teacher={name} solves no task; give a stage that does, such as FineTune")
-        if tasks.get(solves).on_tokens:
-            raise UserError(f"TeacherOutputs.teacher={name} labels words ({solves}); give one that labels texts")
         rules.fill(self, self.teacher, "task", "data", "max_length", "train_limit")
         super().__post_init__()
 
     def check(self) -> None:
-        """Refuses values out of range, and tasks whose words are labelled."""
+        """Refuses values out of range, and a teacher of texts on a task that labels words, or the other way round."""
         rules.at_least(self, 8, "max_length")
         rules.at_least(self, 1, "train_limit")
-        rules.on_texts(self, str(self.task))
+        solves: str = self.teacher.task  # type: ignore[attr-defined]  # checked
+        on_words = {name: tasks.get(name).on_tokens for name in (solves, str(self.task))}
+        if len(set(on_words.values())) > 1:
+            kinds = " and ".join(f"{name} labels {'words' if words else 'texts'}" for name, words in on_words.items())
+            raise UserError(
+                f"TeacherOutputs.task={self.task!r} does not fit its teacher: {kinds}; give tasks of a kind"
+            )
 
     def fingerprints(self) -> dict[str, str]:
         """Hash of the task's three splits."""
@@ -135,24 +141,14 @@ class _SwitchedDistillation(Stage):
 
     def check(self) -> None:
         """Refuses values out of range, a student without weights, and one of another task than the teacher's."""
+        rules.on_texts(self, self.task)
         rules.at_least(self, 1, "epochs", "batch_size", "train_limit")
         rules.at_least(self, 8, "max_length")
         rules.at_least(self, 0, "weight_decay", "confidence_penalty")
         rules.positive(self, "learning_rate", "clip_norm")
         rules.share(self, "switch_rate")
-        if not self.student.makes_model or getattr(self.student, "task", None) != self.task:
-            solves = getattr(self.student, "task", None) or "no task"
-            raise UserError(
-                f"{type(self).__name__}.student={type(self.student).__name__} solves {solves}, its teacher "
-                f"{self.task}; give a student that is fine-tuned on {self.task}"
-            )
-
-        limit = self.teacher_outputs.train_limit
-        if limit is not None and (self.train_limit is None or self.train_limit > limit):
-            raise UserError(
-                f"{type(self).__name__}.train_limit={self.train_limit} must not exceed that of its teacher's outputs, "
-                f"{limit}: the others' outputs are not known"
-            )
+        rules.student_solves(self, self.student, self.task)
+        rules.within_outputs(self, self.teacher_outputs.train_limit)
 
     def fingerprints(self) -> dict[str, str]:
         """Hash of the task's three splits."""
@@ -201,9 +197,4 @@ class KLDistillation(_SwitchedDistillation):
     def check(self) -> None:
         """As its base; and refuses a teacher of other labels."""
         super().check()
-        known = getattr(self.teacher, "task", "")
-        if tasks.get(known).labels != tasks.get(self.task).labels:
-            raise UserError(
-                f"KLDistillation.teacher_outputs are of a teacher of {known}, which has other labels than {self.task}; "
-                f"give a teacher that is fine-tuned on {self.task}"
-            )
+        rules.same_labels(self, getattr(self.teacher, "task", ""), self.task)

@@ -19,7 +19,8 @@ class FineTune(Stage):
         task: Name in :mod:`trainables.data.tasks`.
         init: The model to start from.
         data: Source of the examples; see :mod:`trainables.data.sources`.
-        epochs: Passes over the training split; the last epoch is kept.
+        epochs: Passes over the training split; the last epoch is kept. None where ``steps`` are given.
+        steps: Steps of training, whatever the size of the training split; instead of ``epochs``.
         batch_size: Examples per step.
         learning_rate: Peak of the linear schedule.
         max_length: Word pieces per example; longer token sequences are read in windows.
@@ -46,21 +47,26 @@ class FineTune(Stage):
     clip_norm: float = 1.0
     seed: int = 0
     confidence_penalty: float = 0.0
+    steps: int | None = None
 
     implementation: ClassVar[str] = "trainables.finetune:run"
 
     def __post_init__(self) -> None:
         """Fills in the published settings, so that naming them or not makes no difference to the key."""
         tasks.fold_of(self.task)  # refuses a mean over folds
-        published = sources.settings(self.data, tasks.get(self.task))
-        for name, value in asdict(published).items():
+        if self.steps is not None and self.epochs is not None:
+            raise UserError(f"FineTune has epochs={self.epochs} and steps={self.steps}; give one of both")
+        published = asdict(sources.settings(self.data, tasks.get(self.task)))
+        if self.steps is not None:
+            del published["epochs"]
+        for name, value in published.items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
         super().__post_init__()
 
     def check(self) -> None:
         """Refuses values out of range and an input without weights."""
-        rules.at_least(self, 1, "epochs", "batch_size", "train_limit")
+        rules.at_least(self, 1, "epochs", "steps", "batch_size", "train_limit")
         rules.at_least(self, 8, "max_length")
         rules.at_least(self, 0, "warmup_steps", "weight_decay", "confidence_penalty")
         rules.positive(self, "learning_rate", "clip_norm")

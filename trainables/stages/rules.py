@@ -58,3 +58,33 @@ def starts_from_model(stage: Stage, init: Stage, field: str = "init") -> None:
     if not init.makes_model:
         name = type(init).__name__
         raise UserError(f"{type(stage).__name__}.{field}={name} has no weights to start from; give a stage that trains")
+
+
+def student_solves(stage: Stage, student: Stage, task: str) -> None:
+    """Refuses a student that is not fine-tuned on its teachers' task: its head is kept."""
+    if not student.makes_model or getattr(student, "task", None) != task:
+        solves = getattr(student, "task", None) or "no task"
+        raise UserError(
+            f"{type(stage).__name__}.student={type(student).__name__} solves {solves}, its teacher {task}; give a "
+            f"student that is fine-tuned on {task}"
+        )
+
+
+def same_labels(stage: Stage, teacher: str, task: str) -> None:
+    """Refuses a teacher whose outputs are of other labels than a task's."""
+    if tasks.get(teacher).labels != tasks.get(task).labels:
+        raise UserError(
+            f"{type(stage).__name__}.teacher_outputs are of a teacher of {teacher}, which has other labels "
+            f"({', '.join(tasks.get(teacher).labels)}) than {task} ({', '.join(tasks.get(task).labels)}); give a "
+            f"teacher that is fine-tuned on {task}"
+        )
+
+
+def within_outputs(stage: Stage, limit: int | None) -> None:
+    """Refuses a training limit above that of a teacher's outputs."""
+    own = getattr(stage, "train_limit", None)
+    if limit is not None and (own is None or own > limit):
+        raise UserError(
+            f"{type(stage).__name__}.train_limit={own} must not exceed that of its teacher's outputs, {limit}: the "
+            "others' outputs are not known"
+        )

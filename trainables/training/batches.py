@@ -132,6 +132,31 @@ def for_training(lengths: Tensor, batch_size: int, limit: int, seed: int, epoch:
     return [batches[index] for index in torch.randperm(len(batches), generator=chance).tolist()]
 
 
+def for_steps(lengths: Tensor, batch_size: int, limit: int, seed: int, part: int, steps: int) -> list[Batch]:
+    """A part of a training of so many steps, however many passes over the rows these are.
+
+    Args:
+        lengths: Pieces per row, on the CPU.
+        batch_size: Rows per batch; the last one of a pass may be smaller.
+        limit: Largest width.
+        seed: The stage's.
+        part: Counted from 0.
+        steps: Batches per part.
+    """
+    found: list[Batch] = []
+    in_pass = -(-len(lengths) // batch_size)
+    first, last = part * steps, (part + 1) * steps
+    for number in range(first // in_pass, -(-last // in_pass)):
+        planned = for_training(lengths, batch_size, limit, seed, number)
+        found += planned[max(0, first - number * in_pass) : last - number * in_pass]
+    return found
+
+
+def parts_of(steps: int, most: int = 4) -> int:
+    """How many parts of equal size a training of so many steps is cut into, to evaluate after each."""
+    return next(parts for parts in range(most, 0, -1) if steps % parts == 0)
+
+
 def for_evaluation(lengths: Tensor, limit: int, tokens: int = 8192) -> list[Batch]:
     """Every row once, longest first, in batches of up to so many tokens with padding."""
     order = lengths.argsort(descending=True, stable=True)

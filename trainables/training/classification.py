@@ -34,8 +34,6 @@ class TaskStage(Protocol):
     @property
     def train_limit(self) -> int | None: ...  # noqa: D102
     @property
-    def confidence_penalty(self) -> float: ...  # noqa: D102
-    @property
     def seed(self) -> int: ...  # noqa: D102
 
 
@@ -47,6 +45,8 @@ class Classification:
         classifier: A transformers model for the task.
         folder: That it was loaded from; its tokenizer lies there.
         device: Where to train.
+        penalty: Weight of the negative entropy of the predictions (DoKTra, eq. 2).
+        steps: Steps of training, where the stage does not count epochs; evaluated after each of a few parts of them.
 
     Attributes:
         classifier: The model that is evaluated and saved.
@@ -55,7 +55,15 @@ class Classification:
         logits: Of the splits evaluated last, ``[units, labels]`` by split.
     """
 
-    def __init__(self, stage: TaskStage, classifier: Any, folder: Path, device: str) -> None:
+    def __init__(
+        self,
+        stage: TaskStage,
+        classifier: Any,
+        folder: Path,
+        device: str,
+        penalty: float = 0.0,
+        steps: int | None = None,
+    ) -> None:
         self.task: Task = tasks.get(stage.task)
         self.classifier = classifier
         self.model: nn.Module = classifier
@@ -68,21 +76,25 @@ class Classification:
         self.logits: dict[str, numpy.ndarray] = {}
         self.device = device
         self._stage = stage
+        self._penalty = penalty
+        self._steps = steps
         self.classifier.to(device)
 
     def batches(self, epoch: int) -> Sequence[Batch]:
-        """Every row of the training split once."""
-        packed = self.splits["train"].packed
-        return batches.for_training(
-            packed.planned, given(self._stage.batch_size), packed.limit, self._stage.seed, epoch
-        )
+        """Every row of the training split once; where steps are counted, a part of them."""
+        packed, seed = self.splits["train"].packed, self._stage.seed
+        size = given(self._stage.batch_size)
+        if self._steps is None:
+            return batches.for_training(packed.planned, size, packed.limit, seed, epoch)
+        steps = self._steps // batches.parts_of(self._steps)
+        return batches.for_steps(packed.planned, size, packed.limit, seed, epoch, steps)
 
     def loss(self, batch: Batch, epoch: int) -> Tensor:
-        """Cross-entropy against the gold labels, with the stage's confidence penalty."""
+        """Cross-entropy against the gold labels, with the confidence penalty."""
         train = self.splits["train"]
         logits = self.classifier(**train.packed.inputs(batch, self.device)).logits
         targets = train.targets_of(batch).to(self.device)
-        return losses.classification(logits, targets, self.task.multi_label, self._stage.confidence_penalty)
+        return losses.classification(logits, targets, self.task.multi_label, self._penalty)
 
     def evaluate(self, epoch: int) -> Generator[Progress, None, dict[str, float]]:
         """Metrics on dev."""

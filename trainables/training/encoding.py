@@ -16,7 +16,7 @@ from torch import Tensor
 from trainables.data import sources
 from trainables.data.examples import TextExample, TokenExample
 from trainables.data.tasks import Task
-from trainables.training import seeds
+from trainables.training import batches, seeds
 from trainables.training.batches import Batch, Packed, size
 from trainables.training.cache import BoundedCache
 from trainables.training.losses import IGNORED
@@ -59,12 +59,32 @@ class Split:
         """Bytes of the tensors."""
         return self.packed.size + size(self.targets, self.words)
 
+    def plan(self) -> list[Batch]:
+        """Batches of every row once, for evaluation."""
+        return batches.for_evaluation(self.packed.planned, self.packed.limit)
+
     def targets_of(self, batch: Batch) -> Tensor:
         """A batch's targets: ``[rows]``, ``[rows, labels]`` or, for token tasks, ``[rows, width]``."""
         if self.words is None:
             return self.targets[batch.rows.to(self.targets.device)]
         positions, there = self.packed.positions(batch)
         return self.targets[positions].masked_fill(~there, IGNORED)
+
+    def units_of(self, batch: Batch, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits of what is predicted in a batch, and which of the split's units these are.
+
+        Args:
+            batch: Of this split.
+            logits: A model's, ``[rows, labels]`` or, for token tasks, ``[rows, width, labels]``.
+
+        Returns:
+            Logits ``[units, labels]`` and numbers of examples or words ``[units]``, on the device of the logits.
+        """
+        if self.words is None:
+            return logits, batch.rows.to(logits.device)
+        positions, there = self.packed.positions(batch)
+        words = self.words[positions].masked_fill(~there, -1).to(logits.device)
+        return logits[words >= 0], words[words >= 0].long()
 
     def to(self, device: str) -> Split:
         """The same split on another device."""

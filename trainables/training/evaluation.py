@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Generator
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy
 import torch
 from torch import Tensor
 
-from trainables.context import Progress
+from trainables.context import Context, Progress
 from trainables.data.tasks import Task
-from trainables.training import batches, devices, metrics, models
+from trainables.training import devices, metrics, models
 from trainables.training.batches import Batch
 from trainables.training.encoding import Split
+
+T = TypeVar("T")
 
 #: Logits of a word that tokenises to nothing: ``O`` beyond doubt. Finite, so that averages over models stay so.
 _ABSENT = -10.0
@@ -49,6 +52,25 @@ def outputs(model: Any, split: Split, device: str, phase: str) -> Generator[Prog
     vectors = torch.empty((split.units, model.config.hidden_size), device=device)
     yield from _in_batches(model, split, phase, lambda batch: _read(model, split, batch, device, logits, vectors))
     return logits, vectors
+
+
+def counted(
+    work: Generator[Progress, None, T], before: int, total: int, context: Context
+) -> Generator[Progress, None, T]:
+    """A split's steps as steps of a whole pass over several splits.
+
+    An interrupted pass is begun again: it is a fraction of one epoch of training. The empty checkpoint only tells
+    whoever interrupts that there is nothing to wait for.
+    """
+    while True:
+        try:
+            progress = next(work)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        if context.checkpoint_due():
+            context.save_checkpoint({})
+        yield dataclasses.replace(progress, step=before + progress.step, total=total)
 
 
 def decide(task: Task, logits: numpy.ndarray) -> numpy.ndarray:
@@ -90,7 +112,7 @@ def per_example(split: Split, units: numpy.ndarray) -> list[numpy.ndarray]:
 
 def _in_batches(model: Any, split: Split, phase: str, work: Callable[[Batch], None]) -> Generator[Progress, None, None]:
     model.eval()
-    plan = batches.for_evaluation(split.packed.planned, split.packed.limit)
+    plan = split.plan()
     for step, batch in enumerate(plan, start=1):
         with devices.memory_errors(f"evaluating on {len(batch.rows)} x {batch.width} word pieces"):
             work(batch)
@@ -110,9 +132,5 @@ def _read(model: Any, split: Split, batch: Batch, device: str, logits: Tensor, v
 def _predict(model: Any, split: Split, batch: Batch, device: str, found: Tensor) -> None:
     with devices.autocast(device):
         predicted = model(**split.packed.inputs(batch, device)).logits.float()
-    if split.words is None:
-        found[batch.rows.to(device)] = predicted
-        return
-    positions, there = split.packed.positions(batch)
-    words = split.words[positions].masked_fill(~there, -1).to(device)
-    found[words[words >= 0].long()] = predicted[words >= 0]
+    logits, units = split.units_of(batch, predicted)
+    found[units] = logits

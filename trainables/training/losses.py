@@ -134,5 +134,19 @@ def binary_divergence(logits: Tensor, teacher: Tensor) -> Tensor:
     return found
 
 
+def soft_cross_entropy(logits: Tensor, targets: Tensor, temperature: float = 1.0) -> Tensor:
+    """Mean cross-entropy of the student's softened distribution against probabilities, over examples or words.
+
+    With two labels and a teacher's ``softmax(z / T)`` this is the loss of the transfer-data paper (section 4.1), whose
+    q = sigmoid(z / T) is of z = positive - negative logit.
+
+    Args:
+        logits: The student's, ``[units, labels]``.
+        targets: Probabilities, alike.
+        temperature: Of the student's distribution; the loss is not multiplied by its square.
+    """
+    return -(targets * (_wide(logits) / temperature).log_softmax(dim=-1)).sum(dim=-1).sum() / max(1, len(logits))
+
+
 def _wide(values: Tensor) -> Tensor:
     return values if values.dtype == torch.float64 else values.float()

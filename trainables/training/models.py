@@ -56,13 +56,6 @@ def classifier(folder: Path, task: Task, seed: int) -> Any:
     Raises:
         UserError: For a folder that transformers cannot load.
     """
-    import transformers
-
-    auto = (
-        transformers.AutoModelForTokenClassification
-        if task.on_tokens
-        else (transformers.AutoModelForSequenceClassification)
-    )
     problem = "multi_label_classification" if task.multi_label else "single_label_classification"
     labels = {
         "num_labels": len(task.labels),
@@ -70,7 +63,7 @@ def classifier(folder: Path, task: Task, seed: int) -> Any:
         "label2id": {label: index for index, label in enumerate(task.labels)},
         "problem_type": None if task.on_tokens else problem,
     }
-    model, missing = _load(auto, folder, **labels)
+    model, missing = _load(_auto(task), folder, **labels)
     torch.manual_seed(seeds.derive(seed, "head"))
     encoder = model.base_model
     for name, module in model.named_modules():
@@ -81,7 +74,7 @@ def classifier(folder: Path, task: Task, seed: int) -> Any:
 
 
 def finetuned(folder: Path, task: Task) -> Any:
-    """A classifier of texts as a stage left it, head included.
+    """A classifier of texts or words as a stage left it, head included.
 
     Args:
         folder: In ``save_pretrained`` layout.
@@ -93,12 +86,11 @@ def finetuned(folder: Path, task: Task) -> Any:
     Raises:
         UserError: For a folder that transformers cannot load, and for a model that is no classifier of the task.
     """
-    import transformers
-
-    model, missing = _load(transformers.AutoModelForSequenceClassification, folder)
+    model, missing = _load(_auto(task), folder)
     if missing:
+        what = "words" if task.on_tokens else "texts"
         raise UserError(
-            f"the model in {str(folder)!r} is no classifier of texts: it lacks {', '.join(sorted(missing))}; give one "
+            f"the model in {str(folder)!r} is no classifier of {what}: it lacks {', '.join(sorted(missing))}; give one "
             f"that was fine-tuned on {task.name}"
         )
     if model.config.num_labels != len(task.labels):
@@ -199,6 +191,14 @@ def check_tokenizer(model: Any, tokenizer: Tokenizer, folder: Path) -> None:
 def distinguishes_types(model: Any) -> bool:
     """Whether the model has embeddings for more than one token type."""
     return int(getattr(model.config, "type_vocab_size", 0) or 0) > 1
+
+
+def _auto(task: Task) -> Any:
+    import transformers
+
+    if task.on_tokens:
+        return transformers.AutoModelForTokenClassification
+    return transformers.AutoModelForSequenceClassification
 
 
 def _load(auto: Any, folder: Path, **config: Any) -> tuple[Any, set[str]]:

@@ -1,4 +1,7 @@
-"""The file of a teacher's outputs: one row per example, found again by its id whatever tokenizer reads it."""
+"""The file of a teacher's outputs: one row per example, found again by its id whatever tokenizer reads it.
+
+Of a task that labels words, a row holds the logits of all its words one after the other, and no CLS vector.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ import torch
 from torch import Tensor
 
 from trainables.errors import StageError
+from trainables.training import predictions
 from trainables.training.batches import size
 from trainables.training.cache import BoundedCache
 
@@ -21,43 +25,35 @@ _ROWS_IN_GROUP = 4_096
 #: Of all teachers' outputs in a process. Those of a base model on ChemProt's three splits are 137 MB.
 _CACHE_BYTES = 2**28
 
-#: Called with a split's name, its ids, CLS vectors ``[examples, width]`` and logits ``[examples, labels]``.
-Write: TypeAlias = Callable[[str, Sequence[str], Tensor, Tensor], None]
+#: Called with a split's name, its ids, logits per example (flat; of words row-major ``[words, labels]``), and CLS
+#: vectors ``[examples, width]`` where the file has them.
+Write: TypeAlias = Callable[[str, Sequence[str], Sequence[numpy.ndarray], Tensor | None], None]
 
 
 @contextlib.contextmanager
-def writer(path: Path, width: int) -> Iterator[Write]:
+def writer(path: Path, width: int | None) -> Iterator[Write]:
     """Opens the file for writing, one call per split; columns are ``id``, ``split``, ``cls`` and ``logits``.
 
     Args:
         path: Of the file.
-        width: Of the CLS vectors.
+        width: Of the CLS vectors; None writes none.
     """
     import pyarrow
     import pyarrow.parquet
 
-    schema = pyarrow.schema(
-        [
-            ("id", pyarrow.string()),
-            ("split", pyarrow.string()),
-            ("cls", pyarrow.list_(pyarrow.float32(), width)),
-            ("logits", pyarrow.list_(pyarrow.float32())),
-        ]
-    )
+    fields = [("id", pyarrow.string()), ("split", pyarrow.string())]
+    fields += [] if width is None else [("cls", pyarrow.list_(pyarrow.float32(), width))]
+    schema = pyarrow.schema([*fields, ("logits", pyarrow.list_(pyarrow.float32()))])
     with pyarrow.parquet.ParquetWriter(path, schema, compression="zstd") as file:
 
-        def write(split: str, ids: Sequence[str], vectors: Tensor, logits: Tensor) -> None:
+        def write(split: str, ids: Sequence[str], logits: Sequence[numpy.ndarray], vectors: Tensor | None) -> None:
             if not len(ids):
                 return
-            offsets = numpy.arange(len(ids) + 1, dtype=numpy.int32) * logits.shape[1]
-            columns = [
-                pyarrow.array(ids, pyarrow.string()),
-                pyarrow.array([split] * len(ids), pyarrow.string()),
-                pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(vectors.cpu().numpy().reshape(-1)), width),
-                pyarrow.ListArray.from_arrays(
-                    pyarrow.array(offsets), pyarrow.array(logits.cpu().numpy().reshape(-1), pyarrow.float32())
-                ),
-            ]
+            columns = [pyarrow.array(ids, pyarrow.string()), pyarrow.array([split] * len(ids), pyarrow.string())]
+            if width is not None and vectors is not None:
+                flat = pyarrow.array(vectors.cpu().numpy().reshape(-1))
+                columns.append(pyarrow.FixedSizeListArray.from_arrays(flat, width))
+            columns.append(predictions.lists(logits, "float32"))
             file.write_table(pyarrow.table(columns, schema=schema), row_group_size=_ROWS_IN_GROUP)
 
         yield write
@@ -65,18 +61,23 @@ def writer(path: Path, width: int) -> Iterator[Write]:
 
 @dataclasses.dataclass(frozen=True)
 class _Outputs:
-    """One split of a file; rows by example id."""
+    """One split of a file: rows by example id; the logits of all, and where each example's end."""
 
     rows: dict[str, int]
     vectors: Tensor
     logits: Tensor
+    ends: list[int]
+
+    def logits_of(self, example: str) -> Tensor:
+        row = self.rows[example]
+        return self.logits[self.ends[row - 1] if row else 0 : self.ends[row]]
 
 
 _CACHE: BoundedCache[_Outputs] = BoundedCache(_CACHE_BYTES, lambda found: size(found.vectors, found.logits))
 
 
-def read(path: Path, ids: Sequence[str], split: str) -> tuple[Tensor, Tensor]:
-    """A teacher's outputs for a student's examples; the file is read once per process.
+def vectors(path: Path, ids: Sequence[str], split: str) -> Tensor:
+    """A teacher's CLS vectors of a student's examples; the file is read once per process.
 
     Args:
         path: Of the file.
@@ -84,11 +85,36 @@ def read(path: Path, ids: Sequence[str], split: str) -> tuple[Tensor, Tensor]:
         split: That they are of.
 
     Returns:
-        CLS vectors ``[examples, width]`` and logits ``[examples, labels]``, float32, on the CPU.
+        ``[examples, width]``, float32, on the CPU.
 
     Raises:
         StageError: Where the file lacks an example.
     """
+    found = _outputs(path, ids, split)
+    return found.vectors[[found.rows[example] for example in ids]]
+
+
+def logits(path: Path, ids: Sequence[str], split: str, labels: int) -> Tensor:
+    """A teacher's logits of a student's examples, or of all their words; the file is read once per process.
+
+    Args:
+        path: Of the file.
+        ids: The student's examples, in its order.
+        split: That they are of.
+        labels: Number of the teacher's labels.
+
+    Returns:
+        ``[units, labels]``, float32, on the CPU; a unit is an example or, of a task that labels words, a word.
+
+    Raises:
+        StageError: Where the file lacks an example.
+    """
+    found = _outputs(path, ids, split)
+    parts = [found.logits_of(example) for example in ids]
+    return torch.cat(parts).reshape(-1, labels) if parts else torch.empty(0, labels)
+
+
+def _outputs(path: Path, ids: Sequence[str], split: str) -> _Outputs:
     stat = path.stat()
     found = _CACHE.get((str(path), stat.st_size, stat.st_mtime_ns, split), lambda: _load(path, split))
     missing = [example for example in ids if example not in found.rows]
@@ -97,8 +123,7 @@ def read(path: Path, ids: Sequence[str], split: str) -> tuple[Tensor, Tensor]:
             f"the teacher's outputs lack {len(missing)} of {len(ids)} {split} examples, the first is {missing[0]!r}; "
             "the student's train_limit must not exceed that of its teacher's outputs"
         )
-    rows = torch.tensor([found.rows[example] for example in ids], dtype=torch.int64)
-    return found.vectors[rows], found.logits[rows]
+    return found
 
 
 def _load(path: Path, split: str) -> _Outputs:
@@ -106,19 +131,23 @@ def _load(path: Path, split: str) -> _Outputs:
     import pyarrow.parquet
 
     ids: list[str] = []
-    vectors, logits = [torch.empty(0, 0)], [torch.empty(0, 0)]
+    ends: list[int] = []
+    vectors, logits = [torch.empty(0, 0)], [torch.empty(0)]
     with pyarrow.parquet.ParquetFile(path) as file:
-        of_split = file.schema_arrow.get_field_index("split")
+        names = file.schema_arrow.names
         for index in range(file.num_row_groups):
-            if file.metadata.row_group(index).column(of_split).statistics.min == split:
+            if file.metadata.row_group(index).column(names.index("split")).statistics.min == split:
                 table = file.read_row_group(index)
                 ids += table["id"].to_pylist()
-                vectors.append(_matrix(table["cls"]))
-                logits.append(_matrix(table["logits"]))
+                lists = table["logits"].combine_chunks()
+                ends += ((ends[-1] if ends else 0) + numpy.cumsum(lists.value_lengths().to_numpy())).tolist()
+                logits.append(_flat(lists))
+                if "cls" in names:
+                    vectors.append(_flat(table["cls"].combine_chunks()).reshape(len(table), -1))
     rows = {example: row for row, example in enumerate(ids)}
-    return _Outputs(rows, torch.cat(vectors[1:] or vectors), torch.cat(logits[1:] or logits))
+    return _Outputs(rows, torch.cat(vectors[1:] or vectors), torch.cat(logits), ends)
 
 
-def _matrix(column: Any) -> Tensor:
-    flat: numpy.ndarray = column.combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    return torch.from_numpy(flat.copy()).reshape(len(column), -1)
+def _flat(lists: Any) -> Tensor:
+    flat: numpy.ndarray = lists.flatten().to_numpy(zero_copy_only=False)
+    return torch.from_numpy(flat.copy())

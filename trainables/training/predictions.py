@@ -31,9 +31,9 @@ def table(
         {
             "id": pyarrow.array(split.ids, pyarrow.string()),
             "split": pyarrow.array([name] * len(split.ids), pyarrow.string()),
-            "gold": _lists([numpy.asarray(gold) for gold in split.gold], "int16"),
-            "prediction": _lists(predicted, "int16"),
-            "logits": _lists(logits, "float32"),
+            "gold": lists([numpy.asarray(gold) for gold in split.gold], "int16"),
+            "prediction": lists(predicted, "int16"),
+            "logits": lists(logits, "float32"),
         }
     )
 
@@ -46,7 +46,8 @@ def write(tables: Sequence[pyarrow.Table], path: Path) -> None:
     pyarrow.parquet.write_table(pyarrow.concat_tables(tables), path, compression="zstd")
 
 
-def _lists(arrays: Sequence[numpy.ndarray], kind: str) -> pyarrow.Array:
+def lists(arrays: Sequence[numpy.ndarray], kind: str) -> pyarrow.Array:
+    """A column of lists, one array each."""
     import pyarrow
 
     offsets = numpy.cumsum([0, *(len(array) for array in arrays)], dtype=numpy.int32)
