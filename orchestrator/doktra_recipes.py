@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from orchestrator.recipe import Recipe
-from trainables.data import tasks
+from orchestrator.recipe import Recipe, over_folds
 from trainables.expression import Stage
 from trainables.stages import (
     ActivationBoundaryDistillation,
-    CrossValidation,
     FineTune,
     KLDistillation,
     MaskedLanguageModel,
@@ -81,12 +79,12 @@ class Experiment:
 
     def teacher_recipe(self, chosen: Parameters, seed: int, **labels: Any) -> Recipe:
         """The calibrated teacher's row."""
-        stage = self._over_folds(lambda task: self._teacher(task, chosen, seed))
+        stage = over_folds(self.task, lambda task: self._teacher(task, chosen, seed))
         return Recipe(stage, "finetune", self.teacher[0], self.task, seed, **labels)
 
     def student_recipe(self, chosen: Parameters, seed: int, penalty: float = 0.0, **labels: Any) -> Recipe:
         """The row of the student's own fine-tuning; with a penalty that of the ablation ``ft_cpl``."""
-        stage = self._over_folds(lambda task: self._student(task, chosen, seed, penalty))
+        stage = over_folds(self.task, lambda task: self._student(task, chosen, seed, penalty))
         return Recipe(stage, "ft_cpl" if penalty else "finetune", self.student[0], self.task, seed, **labels)
 
     def distilled_recipe(
@@ -103,7 +101,7 @@ class Experiment:
         """
         if not calibrated:
             chosen = {**chosen, "beta1": 0.0}
-        stage = self._over_folds(lambda task: self._distilled(task, chosen, seed, boundaries))
+        stage = over_folds(self.task, lambda task: self._distilled(task, chosen, seed, boundaries))
         method = {
             (True, True): "doktra",
             (False, True): "doktra_no_ctt",
@@ -120,11 +118,7 @@ class Experiment:
             adapted = MaskedLanguageModel(corpus, self.student[1], data=self.setting.data, seed=seed, **pretraining)
             return self._student(task, chosen, seed, start=adapted)
 
-        return Recipe(self._over_folds(make), method, self.student[0], self.task, seed)
-
-    def _over_folds(self, make: Callable[[str], Stage]) -> Stage:
-        folds = tasks.folds(self.task)
-        return make(self.task) if folds == (self.task,) else CrossValidation(tuple(make(fold) for fold in folds))
+        return Recipe(over_folds(self.task, make), method, self.student[0], self.task, seed)
 
     def _teacher(self, task: str, chosen: Parameters, seed: int) -> FineTune:
         return FineTune(

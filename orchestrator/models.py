@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from trainables.data import pretrained
+from trainables.data import pretrained, sources
 from trainables.errors import UserError, did_you_mean
 from trainables.expression import Stage
-from trainables.stages import MaskedLanguageModel, Pretrained, RandomInit
+from trainables.stages import FineTune, MaskedLanguageModel, Pretrained, RandomInit
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*/[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -39,6 +39,11 @@ def _miniature(corpus: str, vocabulary_size: int) -> Stage:
     )
 
 
+def _specialist(task: str) -> Stage:
+    """The miniature general model after a task of the miniature benchmark: an expert for the words of that task."""
+    return FineTune(task, _miniature("mini:general", 600), data=sources.MINIATURE)
+
+
 #: Models by name, which is theirs in the published results. Each makes its expression when asked for; nothing is hashed
 #: or downloaded before its key is. RoBERTa-large-PM of the DoKTra paper's Table 3 is on no hub: download it from
 #: github.com/facebookresearch/bio-lm and give roberta_pm_large=FOLDER.
@@ -54,10 +59,20 @@ MODELS: Mapping[str, Callable[[], Stage]] = MappingProxyType(
         "albert_xlarge": lambda: Pretrained("albert/albert-xlarge-v2"),
         "roberta_large": lambda: Pretrained("FacebookAI/roberta-large"),
         "roberta_base": lambda: Pretrained("FacebookAI/roberta-base"),
+        # The thesis names no version of these: DeBERTa of 12 layers, and DistilBERT as distributed.
+        "deberta_base": lambda: Pretrained("microsoft/deberta-base"),
+        "deberta_v3_large": lambda: Pretrained("microsoft/deberta-v3-large"),
+        "bioclinical_bert": lambda: Pretrained("emilyalsentzer/Bio_ClinicalBERT"),
+        "distilbert": lambda: Pretrained("distilbert/distilbert-base-uncased"),
+        "distilbert_squad": lambda: Pretrained("distilbert/distilbert-base-uncased-distilled-squad"),
         # Too few pieces for whole names, so syllables are left, which spell domain words.
         "mini_general": functools.partial(_miniature, "mini:general", 600),
         # Enough that nearly every domain word is a piece of its own.
         "mini_domain": functools.partial(_miniature, "mini:domain", 2_000),
+        # Each knows other domain words.
+        "mini_disease": functools.partial(_specialist, "bc5disease"),
+        "mini_gene": functools.partial(_specialist, "bc2gm"),
+        "mini_verb": functools.partial(_specialist, "chemprot"),
     }
 )
 

@@ -131,10 +131,7 @@ def parser(command: str, description: str, examples: str) -> argparse.ArgumentPa
     )
     what.add_argument("--tasks", metavar="T,...", help="target tasks (the paper's 11)")
     add_data(what)
-    for name, kind in OVERRIDES.items():
-        option = f"--{name.replace('_', '-')}"
-        text = "training examples per task at most" if name == "train_limit" else "instead of each task's published one"
-        what.add_argument(option, type=kind, metavar="N" if kind is int else "F", help=text)
+    add_overrides(what)
     add_how(made)
     return made
 
@@ -153,6 +150,14 @@ def add_data(what: argparse._ArgumentGroup) -> None:
     what.add_argument(
         "--data", metavar="SOURCE", help="folder made by prepare_data (data/blurb), hub:owner/name, or mini"
     )
+
+
+def add_overrides(what: argparse._ArgumentGroup) -> None:
+    """The options of :data:`OVERRIDES`."""
+    for name, kind in OVERRIDES.items():
+        option = f"--{name.replace('_', '-')}"
+        text = "training examples per task at most" if name == "train_limit" else "instead of each task's published one"
+        what.add_argument(option, type=kind, metavar="N" if kind is int else "F", help=text)
 
 
 def add_how(made: argparse.ArgumentParser) -> None:
@@ -202,11 +207,11 @@ def resolve(given: argparse.Namespace, command: str, default_tasks: Sequence[str
     return SweepOptions(
         **vars(how),
         preset=given.preset,
-        models=_models(listed("models", given.models, preset.models)),
+        models=model_names("models", given.models, preset.models),
         tasks=task_names("tasks", given.tasks, default_tasks),
         seeds=seeds(given.seeds, preset.seeds),
         data=data,
-        overrides={name: getattr(given, name) for name in OVERRIDES if getattr(given, name) is not None},
+        overrides=overrides(given),
     )
 
 
@@ -247,6 +252,11 @@ def counted(given: argparse.Namespace, *names: str) -> None:
             raise UserError(f"--{name.replace('_', '-')}={value} must be at least 1")
 
 
+def overrides(given: argparse.Namespace) -> dict[str, Any]:
+    """What was given of :data:`OVERRIDES`."""
+    return {name: getattr(given, name) for name in OVERRIDES if getattr(given, name) is not None}
+
+
 def data_source(data: str) -> str:
     """A source of data that exists, a folder as an absolute path: workers have a current folder of their own.
 
@@ -275,6 +285,23 @@ def task_names(option: str, given: Any, default: Sequence[str]) -> tuple[str, ..
         UserError: For an unknown task, with the nearest one.
     """
     return tuple(tasks.get(name).name for name in listed(option, given, default))
+
+
+def model_names(option: str, given: Any, default: Sequence[str]) -> dict[str, Stage]:
+    """Models from a comma-separated option, by name.
+
+    Raises:
+        UserError: For an unknown model, one that is there twice, or two of one name.
+    """
+    chosen: dict[str, Stage] = {}
+    for text in listed(option, given, default):
+        name, stage = models.resolve(text)
+        if name in chosen:
+            raise UserError(f"--{option}: {text!r} is called {name!r}, as another one is; name it with NAME={text}")
+        if stage in chosen.values():  # its rows would be the other one's
+            raise UserError(f"--{option}: {text!r} is the same model as another one; give each once")
+        chosen[name] = stage
+    return chosen
 
 
 def listed(option: str, given: Any, default: Sequence[str]) -> tuple[str, ...]:
@@ -364,18 +391,6 @@ def _text(path: Path, key: str, value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise UserError(f"{path}: {key}={value!r} is a {type(value).__name__}; it must be text")
     return str(value)
-
-
-def _models(given: Sequence[str]) -> dict[str, Stage]:
-    chosen: dict[str, Stage] = {}
-    for text in given:
-        name, stage = models.resolve(text)
-        if name in chosen:
-            raise UserError(f"--models: {text!r} is called {name!r}, as another one is; name it with NAME={text}")
-        if stage in chosen.values():  # its rows would be the other one's
-            raise UserError(f"--models: {text!r} is the same model as another one; give each once")
-        chosen[name] = stage
-    return chosen
 
 
 def _as_list(value: Any) -> list[Any]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from trainables.data import tasks
 from trainables.errors import UserError, did_you_mean
 from trainables.expression import KEY_LENGTH, Stage, from_json
 from trainables.stages import CrossValidation
@@ -91,6 +92,17 @@ class Recipe:
 
     def _of_search(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in _OF_SEARCH if getattr(self, name) is not None}
+
+
+def over_folds(task: str, make: Callable[[str], Stage]) -> Stage:
+    """What a recipe is on a task: of ``gad@10`` the mean over what it is on each fold.
+
+    Args:
+        task: Key of a task.
+        make: Makes the expression of a task or a fold.
+    """
+    folds = tasks.folds(task)
+    return make(task) if folds == (task,) else CrossValidation(tuple(make(fold) for fold in folds))
 
 
 def fold_recipes(recipe: Recipe) -> list[Recipe]:

@@ -13,7 +13,7 @@ from orchestrator.recipe import Recipe
 from trainables.data import tasks
 from trainables.errors import UserError
 from trainables.expression import Stage
-from trainables.stages import CrossValidation
+from trainables.stages import CrossValidation, Evaluation
 
 #: ``result.json`` by stage key.
 Results = Mapping[str, Mapping[str, Any]]
@@ -55,6 +55,7 @@ def build(
     )
     row.update(_scores(recipe.task, result.get("metrics", {})))
     if result:
+        row.update(_class_accuracies(result))
         row.update(_teacher_and_student(stage, row["metric"], row["score"], results))
         row.update(_cost(stage, result, results))
     row.update(_hyperparameters(_parts(stage)[0]))
@@ -76,9 +77,20 @@ def _scores(task: str, metrics: Mapping[str, float]) -> dict[str, Any]:
         "dev_score": _percent(metrics.get(f"dev/{metric}")),
         "ece": _percent(metrics.get("test/ece")),
         "dev_ece": _percent(metrics.get("dev/ece")),
+        "auroc": _percent(metrics.get("test/auroc")),
+        "dev_auroc": _percent(metrics.get("dev/auroc")),
         "l_at": _finite(metrics.get("test/l_at")),
         "l_at_boundary": _finite(metrics.get("test/l_at_boundary")),
         "dev_l_at": _finite(metrics.get("dev/l_at")),
+    }
+
+
+def _class_accuracies(result: Mapping[str, Any]) -> dict[str, Any]:
+    found = result.get("facts", {}).get("class_accuracy", {})
+    return {
+        f"{prefix}class_accuracy": {label: _percent(value) for label, value in found[split].items()}
+        for prefix, split in (("", "test"), ("dev_", "dev"))
+        if split in found
     }
 
 
@@ -126,12 +138,16 @@ def _mean_percent(stages: Sequence[Stage | None], metric: str, results: Results)
 
 
 def _hyperparameters(stage: Stage) -> dict[str, Any]:
-    values = _fields(stage, schema.HYPERPARAMETERS)
-    init = getattr(stage, "init", None)
+    trained = stage.model if isinstance(stage, Evaluation) else stage
+    values = _fields(trained, schema.HYPERPARAMETERS)
+    if isinstance(stage, Evaluation):
+        values["transfer_task"] = stage.solves
+    init = getattr(trained, "init", None)
     if hasattr(init, "task"):
         values |= _fields(init, schema.INTERMEDIATE_HYPERPARAMETERS, schema.INTERMEDIATE)
-    if hasattr(stage, "teacher") and hasattr(stage, "student"):
+    if hasattr(stage, "teacher"):
         values |= _fields(stage.teacher, schema.TEACHER_HYPERPARAMETERS, schema.TEACHER)
+    if hasattr(stage, "student"):
         values |= _fields(stage.student, schema.STUDENT_HYPERPARAMETERS, schema.STUDENT)
     return values
 

@@ -47,7 +47,7 @@ def content(rows: pa.Table, suffix: str) -> bytes:
 
 
 def to_csv(frame: pd.DataFrame) -> str:
-    """CSV; lists are joined with ``+``, as in the published results, and missing values empty."""
+    """CSV; lists (and ``name=number``) are joined with ``+``, as in the published results, missing values empty."""
     lists = [name for name in frame.columns if frame[name].dtype.kind == "O" and len(frame)]
     joined = {str(name): frame[name].map(_joined) for name in lists}
     return frame.assign(**joined).to_csv(index=False, lineterminator="\n")
@@ -56,6 +56,8 @@ def to_csv(frame: pd.DataFrame) -> str:
 def _joined(value: object) -> object:
     import numpy as np
 
+    if isinstance(value, dict):
+        return "+".join(f"{name}={number}" for name, number in value.items())
     return "+".join(str(item) for item in value) if isinstance(value, np.ndarray | list) else value
 
 

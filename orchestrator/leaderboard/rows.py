@@ -112,11 +112,11 @@ def read(filesystem: FileSystem, root: str, columns: Sequence[str] | None = None
 
 
 def to_pandas(rows: pa.Table) -> pd.DataFrame:
-    """A data frame of an Arrow table, with pandas' nullable integers."""
+    """A data frame of an Arrow table, with pandas' nullable integers, and dictionaries where a column has names."""
     import pandas as pd
     import pyarrow as pa
 
-    frame: pd.DataFrame = rows.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
+    frame: pd.DataFrame = rows.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get, maps_as_pydicts="strict")
     return frame
 
 

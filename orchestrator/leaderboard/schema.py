@@ -17,7 +17,7 @@ class Column(NamedTuple):
 
     Attributes:
         name: As in pandas and SQL.
-        kind: ``string``, ``strings`` (a list), ``int``, ``float`` or ``time`` (UTC).
+        kind: ``string``, ``strings`` (a list), ``int``, ``float``, ``floats`` (by name) or ``time`` (UTC).
         meaning: One line for people, with the unit.
     """
 
@@ -46,6 +46,10 @@ SCORES = (
     Column("dev_score", "float", "the same metric on dev, in percent; choose by this one"),
     Column("ece", "float", "expected calibration error on test, in percent (10 bins)"),
     Column("dev_ece", "float", "the same on dev"),
+    Column("auroc", "float", "area under the ROC curve on test, in percent; of tasks with two labels"),
+    Column("dev_auroc", "float", "the same on dev"),
+    Column("class_accuracy", "floats", "share of each label's test examples that are right, in percent"),
+    Column("dev_class_accuracy", "floats", "the same on dev"),
 )
 
 #: What a distilled student is measured by. Of a mean over folds, each is the mean of the folds'.
@@ -80,6 +84,12 @@ HYPERPARAMETERS = (
     Column("margin", "float", "around each unit's boundary (DoKTra's mu)"),
     Column("projection", "string", "how vectors of different widths are compared"),
     Column("boundary_scale", "float", "factor on the boundary loss"),
+    Column("alpha", "float", "weight of the gold labels beside the teachers (multi-teacher distillation)"),
+    Column("temperature", "float", "of the teachers' distributions"),
+    Column("teacher_loss", "float", "weight of the teachers' own loss"),
+    Column("expertise_split", "string", "where teachers were judged; rows with test looked at test data to train"),
+    Column("steps", "int", "steps of training, where they are counted instead of epochs"),
+    Column("transfer_task", "string", "task whose texts were trained on, where that is another one"),
 )
 
 #: The same of the stage that ``init`` names, where that one was fine-tuned too.
@@ -159,6 +169,7 @@ def arrow(names: tuple[str, ...] = NAMES) -> pyarrow.Schema:
         "strings": pa.list_(pa.string()),
         "int": pa.int64(),
         "float": pa.float64(),
+        "floats": pa.map_(pa.string(), pa.float64()),
         "time": pa.timestamp("us", tz="UTC"),
     }
     kind = {column.name: kinds[column.kind] for column in COLUMNS}

@@ -127,6 +127,8 @@ def _shown(value: object, name: str) -> str:
 
     if isinstance(value, list | tuple | np.ndarray):
         return "+".join(str(item) for item in value)
+    if isinstance(value, dict):
+        return " ".join(f"{key}={number:.1f}" for key, number in value.items() if number is not None)
     if value is None or pd.isna(value):  # type: ignore[call-overload]  # any scalar
         return ""
     if isinstance(value, float | np.floating):

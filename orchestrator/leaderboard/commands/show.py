@@ -132,7 +132,7 @@ def _sorted(frame: pd.DataFrame, column: str | None, *, reverse: bool) -> pd.Dat
             .drop(columns="_order")
         )
     values = frame[column]
-    if values.dtype == object:  # lists
-        return frame.sort_values(column, key=lambda lists: lists.map("+".join), ascending=not reverse, kind="stable")
+    if values.dtype == object:  # lists, or numbers by name
+        return frame.sort_values(column, key=lambda values: values.map(str), ascending=not reverse, kind="stable")
     largest_first = is_numeric_dtype(values) or is_datetime64_any_dtype(values)
     return frame.sort_values(column, ascending=largest_first is reverse, na_position="last", kind="stable")
