@@ -78,6 +78,16 @@ def test_pairs_keep_both_texts(tmp_path: Path) -> None:
     assert read_train(tmp_path, PUBMEDQA, row) == [TextExample("7", "question", 2, pair="context")]
 
 
+def test_rows_with_a_label_that_the_task_drops_are_left_out(tmp_path: Path) -> None:
+    rows = [
+        {"id": name, "sentence1": "question", "sentence2": "context", "label": name} for name in ("no", "maybe", "yes")
+    ]
+    found = read_train(tmp_path, tasks.get("pubmedqa_yesno"), *rows)
+    assert [(example.id, example.label) for example in found] == [("no", 1), ("yes", 0)]
+    with pytest.raises(UserError, match="--tasks pubmedqa`"):
+        jsonl.split_files(tmp_path / "nowhere", tasks.get("pubmedqa_yesno"))
+
+
 def test_sentences_of_an_abstract_are_joined_by_their_numbers(tmp_path: Path) -> None:
     rows = [sentence(LAST, "9_s10", "c"), sentence(NO_HALLMARK, "9_s2", "b"), sentence(FIRST, "9_s0", "a")]
     examples = read_train(tmp_path, HOC, sentence(NO_HALLMARK, "8_s0", "z"), *rows)

@@ -6,7 +6,7 @@ Files of several origins are in circulation; the reader brings them to one form:
 * NER tags may carry their entity type (``B-Chemical``); the benchmark has one type per task, so it is dropped.
 * PICO tags may be ``I-PAR`` or ``B-PAR``: scores are per word, so both mean ``B-PAR``.
 * HoC rows may be sentences (ids ``PMID_s<n>``) or abstracts. Scores are per abstract, so sentences are joined.
-* Single labels may be numbers (``0``) or text (``"0"``).
+* Single labels may be numbers (``0``) or text (``"0"``). Rows with a label that the task drops are left out.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from trainables.data import textfiles
+from trainables.data import tasks, textfiles
 from trainables.data.examples import SPLITS, Example, Splits, TextExample, TokenExample
 from trainables.data.tasks import Task
 from trainables.errors import UserError, did_you_mean
@@ -37,7 +37,7 @@ def split_files(folder: Path, task: Task) -> list[Path]:
             raise UserError(
                 f"{task.name}: data file {str(file)!r} does not exist. A data folder holds {task.folder}/train.json, "
                 f"dev.json and test.json; make them from the original corpus with "
-                f"`python -m orchestrator.prepare_data SOURCE {folder} --tasks {task.name}`"
+                f"`python -m orchestrator.prepare_data SOURCE {folder} --tasks {tasks.prepared_as(task).name}`"
             )
     return files
 
@@ -63,6 +63,8 @@ def read_file(file: Path, task: Task) -> list[Example]:
     examples: list[Example] = []
     first_line: dict[str, int] = {}
     for number, row in _rows(file):
+        if task.dropped and row.get("label") in task.dropped:
+            continue
         with textfiles.at(file, number):
             example = _example(row, task)
             if example.id in first_line:

@@ -67,6 +67,8 @@ def fingerprint(source: str, task: str) -> str:
     digest = hashlib.sha256()
     for path in jsonl.split_files(folder(source), known):
         digest.update(hashlib.sha256(path.read_bytes()).digest())
+    if known.dropped:  # another task has the same files
+        digest.update(f"without {', '.join(known.dropped)}".encode())
     return digest.hexdigest()
 
 

@@ -7,9 +7,9 @@ nothing else (:mod:`~trainables.data.miniature.recipes` lists which).
 
 The planted structure:
 
-* A task's training split uses only a window of each class's words; dev and test use all of them. So a baseline must
-  guess about the words outside of its window, and can do better only if it learned about them before. (Folds of a task
-  mix its splits, so all words are trained on and every model comes near to a perfect score.)
+* A task's training split uses only a window of each class's words; dev and test use all of them, or a wider window. So
+  a baseline must guess about the words outside of its window, and can do better only if it learned about them before.
+  (Folds of a task mix its splits, so all words are trained on and every model comes near to a perfect score.)
 * Tasks share classes or have none in common. Disease recognition twice (``bc5disease``, ``ncbi_disease``), gene
   recognition twice (``bc2gm``, ``jnlpba``), chemicals in ``bc5chem`` and as interventions in ``ebm_pico``, and the
   verbs in the relation tasks ``chemprot``, ``ddi`` and ``i2b2``, in the answers of ``pubmedqa`` and ``bioasq``, and in
