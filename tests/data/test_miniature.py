@@ -207,6 +207,15 @@ def test_a_task_without_a_label_is_the_other_task_without_its_examples() -> None
         ]
 
 
+def test_the_question_says_which_words_are_marked() -> None:
+    classes = words.lexicon()
+    wanted = {"drug or dose": "chemical", "illness or diagnosis": "disease"}
+    for example in itertools.chain.from_iterable(_splits(tasks.get("nbme")).values()):
+        assert isinstance(example, TokenExample)
+        marked = classes[wanted[str(example.question)]]
+        assert [word in marked for word in example.tokens] == [bool(tag) for tag in example.tags]
+
+
 @pytest.mark.parametrize("name", ["boolq", "tacred"])
 def test_tasks_about_general_text_have_no_domain_word(name: str) -> None:
     general = set(" ".join(miniature.corpus("general")).split()) | {"?", "@PERSON$", "@CITY$"}

@@ -1,6 +1,7 @@
 """Reads and writes the benchmark's de-facto layout: ``<task folder>/{train,dev,test}.json``, JSON lines.
 
-One line is ``{id, sentence, label}``, ``{id, sentence1, sentence2, label}`` or ``{id, tokens, ner_tags}``.
+One line is ``{id, sentence, label}``, ``{id, sentence1, sentence2, label}`` or ``{id, tokens, ner_tags}``; where words
+are marked in answer to a question, that is ``question`` beside the tokens.
 Files of several origins are in circulation; the reader brings them to one form:
 
 * NER tags may carry their entity type (``B-Chemical``); the benchmark has one type per task, so it is dropped.
@@ -92,7 +93,8 @@ def write(file: Path, task: Task, examples: Iterable[Example]) -> None:
 def _row(example: Example, task: Task) -> dict[str, Any]:
     if isinstance(example, TokenExample):
         tags = [task.labels[tag] for tag in example.tags]
-        return {"id": example.id, "tokens": list(example.tokens), "ner_tags": tags}
+        question = {} if example.question is None else {"question": example.question}
+        return {"id": example.id, **question, "tokens": list(example.tokens), "ner_tags": tags}
     label = list(example.label) if isinstance(example.label, tuple) else task.labels[example.label]
     if example.pair is None:
         return {"id": example.id, "sentence": example.text, "label": label}
@@ -134,7 +136,8 @@ def _token_example(name: str, row: dict[str, Any], task: Task) -> TokenExample:
     if not isinstance(tags, list) or len(tags) != len(tokens):
         found = f"{len(tags)} tags" if isinstance(tags, list) else _shown(tags)
         raise UserError(f"'ner_tags' is {found} for {len(tokens)} tokens; one tag per token expected")
-    return TokenExample(name, tuple(tokens), tag_indices(tags, task))
+    question = _text(row, "question") if task.asked else None
+    return TokenExample(name, tuple(tokens), tag_indices(tags, task), question)
 
 
 def tag_indices(tags: Sequence[object], task: Task) -> tuple[int, ...]:

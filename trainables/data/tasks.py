@@ -20,7 +20,7 @@ from trainables.errors import UserError, did_you_mean
 FOLD = "@"
 _FOLD = re.compile(r"(?:(?P<number>[1-9]\d*)/)?(?P<count>[1-9]\d*)")
 #: Kinds whose labels stand on tokens; all others label a whole example.
-TOKEN_KINDS = frozenset({"ner", "pico"})
+TOKEN_KINDS = frozenset({"ner", "pico", "span"})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,10 +51,11 @@ class Task:
     Attributes:
         name: Key in commands and leaderboard, as in the published results; of a fold with its number (``gad@3/10``).
         title: Name as the papers print it.
-        kind: ``ner``, ``pico``, ``relation``, ``document``, ``question``, ``sentiment`` or ``topic``.
+        kind: ``ner``, ``pico``, ``span``, ``relation``, ``document``, ``question``, ``sentiment`` or ``topic``.
         folder: Its folder in the JSON-lines layout.
         labels: All labels in the order of the classifier's outputs. Token tasks use ``O`` and, for one
-            entity type, bare ``B`` and ``I``; ``document`` is multi-label, one output per label.
+            entity type, bare ``B`` and ``I``; ``span`` has no ``I``: its words are scored one by one. ``document``
+            is multi-label, one output per label.
         negative: The label that the metric leaves out, or None.
         metric: ``f1`` (entity level), ``macro_f1`` (word level, without ``O``), ``micro_f1`` (without
             ``negative``; per document where ``kind`` is ``document``) or ``accuracy``.
@@ -81,6 +82,11 @@ class Task:
     def on_tokens(self) -> bool:
         """Whether every word of an example has a label."""
         return self.kind in TOKEN_KINDS
+
+    @property
+    def asked(self) -> bool:
+        """Whether every example on words comes with a question that says what is to be marked."""
+        return self.kind == "span"
 
     @property
     def multi_label(self) -> bool:
@@ -137,6 +143,7 @@ def _sentiment(name: str, title: str, folder: str) -> Task:
 _DOKTRA = Settings(50, 2e-5, 5, 128)
 #: Fine-tuning of teachers and students in the multi-teacher paper; see the module.
 _MULTI_TEACHER = Settings(8, 5e-5, 3, 128)
+_NOTES = Settings(8, 5e-5, 3, 512)
 #: Training in the transfer-data paper, by kind of task; see the module.
 _TRANSFER_QUESTION, _TRANSFER_RELATION = Settings(12, 8e-6, 3, 512), Settings(12, 8e-6, 3, 128)
 
@@ -197,6 +204,7 @@ TASKS: dict[str, Task] = {
         ),
         _relation("euadr", "EU-ADR", "euadr", ("1",), _TRANSFER_RELATION),
         _relation("tacred", "TACRED", "tacred", ("1",), _TRANSFER_RELATION),
+        Task("nbme", "NBME", "span", "tokcls/nbme_hf", ("O", "B"), "micro_f1", _NOTES, negative="O"),
     )
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import tarfile
@@ -315,6 +316,27 @@ def tacred(folder: Path) -> Path:
     return folder
 
 
+NBME_NOTE = '17yo, "heart" pounding.\nMom: thyroid-disease'
+
+
+def nbme(folder: Path, notes: int = 10, location: str = "['0 4', '7 12;14 22']") -> Path:
+    """Notes of two lines with quotes; two features are asked of each, and one of them is there."""
+    rows = [["id", "case_num", "pn_num", "feature_num", "annotation", "location"]]
+    for note in range(notes):
+        rows += [
+            [f"{note:05}_000", "0", f"{note}", "000", "['any']", location],
+            [f"{note:05}_001", "0", f"{note}", "001", "[]", "[]"],
+        ]
+    texts = [["pn_num", "case_num", "pn_history"], *([f"{note}", "0", NBME_NOTE] for note in range(notes))]
+    features = [["feature_num", "case_num", "feature_text"]]
+    features += [["000", "0", "Palpitations-OR-heart-pounding"], ["001", "0", "Female"]]
+    for name, table in (("train", rows), ("patient_notes", texts), ("features", features)):
+        written = io.StringIO(newline="")
+        csv.writer(written, lineterminator="\n").writerows(table)
+        put(folder / f"{name}.csv", written.getvalue())
+    return folder
+
+
 def everything(source: Path) -> Path:
     for name in ("bc5chem", "bc5disease", "ncbi_disease", "bc2gm", "jnlpba"):
         ner(source / name)
@@ -335,4 +357,5 @@ def everything(source: Path) -> Path:
     boolq(source / "boolq")
     euadr(source / "euadr")
     tacred(source / "tacred")
+    nbme(source / "nbme")
     return source

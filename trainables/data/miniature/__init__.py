@@ -42,7 +42,7 @@ import hashlib
 import json
 
 from trainables.data import tasks
-from trainables.data.examples import Splits
+from trainables.data.examples import Example, Splits, TokenExample
 from trainables.data.miniature import examples, text
 from trainables.data.miniature.recipes import MISLABELLED, PLANTED, RECIPES, UNRELATED, shared
 from trainables.errors import UserError, did_you_mean
@@ -76,8 +76,14 @@ def generate(task: tasks.Task) -> Splits:
 def fingerprint(task: tasks.Task) -> str:
     """Hash of the examples that :func:`generate` makes."""
     splits = generate(task)
-    content = {split: [dataclasses.astuple(example) for example in splits[split]] for split in sorted(splits)}
+    content = {split: [_content(example) for example in splits[split]] for split in sorted(splits)}
     return _hash(content)
+
+
+def _content(example: Example) -> tuple[object, ...]:
+    """What an example is; words without a question as before there were any."""
+    asked = not isinstance(example, TokenExample) or example.question is not None
+    return dataclasses.astuple(example)[: None if asked else -1]
 
 
 def settings(task: tasks.Task) -> tasks.Settings:

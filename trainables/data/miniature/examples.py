@@ -88,6 +88,8 @@ _SENTENCE_FRAMES = {
     "boolq": _GENERAL_PASSAGE_FRAMES,
     "tacred": _GENERAL_RELATION_FRAMES,
 }
+#: How a question names a class of words: by the company that they keep in the domain corpus.
+_FEATURES = {"chemical": "drug or dose", "disease": "illness or diagnosis"}
 #: Share of entities among the domain words of a token task, and of domain words that follow an adjective.
 _ENTITY_RATE = 0.35
 _LONG_RATE = 0.3
@@ -168,6 +170,8 @@ def _mislabelled(task: tasks.Task, examples: Sequence[Example], share: float) ->
 
 
 def _drawer(task: tasks.Task, recipe: Recipe) -> _Draw:
+    if task.asked:
+        return _answers(task, recipe)
     if task.on_tokens:
         return _tokens(task, recipe)
     if task.kind == "document":
@@ -207,6 +211,24 @@ def _tokens(task: tasks.Task, recipe: Recipe) -> _Draw:
             tokens += found
             tags += labels
         return TokenExample(identity, tuple(tokens), tuple(tags))
+
+    return draw
+
+
+def _answers(task: tasks.Task, recipe: Recipe) -> _Draw:
+    """Sentences with words of several classes, and a question that names the one whose words are to be marked."""
+    classes = recipe.evidence["B"]
+    outside, marked = task.labels.index("O"), task.labels.index("B")
+
+    def draw(identity: str, number: int, source: random.Random, lexicon: Lexicon) -> Example:
+        wanted = classes[number % len(classes)]
+        tokens: list[str] = []
+        tags: list[int] = []
+        for part in source.choice(_TOKEN_FRAMES).split():
+            name = source.choice(classes) if part == "{word}" else None
+            tokens.append(source.choice(lexicon[name]) if name else _general(part, source))
+            tags.append(marked if name == wanted else outside)
+        return TokenExample(identity, tuple(tokens), tuple(tags), question=_FEATURES[wanted])
 
     return draw
 

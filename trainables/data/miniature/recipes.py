@@ -14,7 +14,8 @@ class Recipe:
 
     Attributes:
         evidence: For each label the word classes that show it. Token tasks: the label (``B``, ``B-PAR``, ...)
-            is that of the words themselves; ``O`` lists the foils.
+            is that of the words themselves; ``O`` lists the foils. Where there is a question, it names one class
+            of those that can be marked.
         train: Training examples.
         start: Where the training split's window on each class's words begins, as a share of the class.
         coverage: Width of that window, which wraps around.
@@ -194,6 +195,13 @@ RECIPES: dict[str, Recipe] = {
         test=167,
     ),
     "euadr": Recipe({"0": ("unlinked",), "1": ("linked",)}, train=300, start=0.25, coverage=0.5, settings=_settings(8)),
+    "nbme": Recipe(
+        {"O": (), "B": ("chemical", "disease")},
+        train=600,
+        start=0.0,
+        coverage=0.6,
+        settings=_settings(8, learning_rate=4e-3),
+    ),
     "tacred": Recipe({"0": ("parting",), "1": ("joining",)}, train=500, start=0.0, coverage=0.7, settings=_settings(6)),
 }
 

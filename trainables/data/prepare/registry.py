@@ -21,6 +21,7 @@ from trainables.data.prepare import (
     hoc,
     i2b2,
     mind,
+    nbme,
     pubmedqa,
     tacred,
     tweeteval,
@@ -115,6 +116,11 @@ CORPORA: dict[str, Corpus] = {
         "(datasets/EU-ADR_BioBERT of BNLNLP/PPI-Relation-Extraction on GitHub)",
     ),
     "tacred": Corpus(tacred.prepare, "LDC2018T24 of the Linguistic Data Consortium: train.json, dev.json, test.json"),
+    "nbme": Corpus(
+        nbme.prepare,
+        "accept the rules of the Kaggle competition nbme-score-clinical-patient-notes and put train.csv, "
+        "patient_notes.csv and features.csv there",
+    ),
 }
 
 
