@@ -148,7 +148,9 @@ def add_data(what: argparse._ArgumentGroup) -> None:
     """``--seeds`` and ``--data``."""
     what.add_argument("--seeds", metavar="N,...", help="seeds, such as 0,1,2")
     what.add_argument(
-        "--data", metavar="SOURCE", help="folder made by prepare_data (data/blurb), hub:owner/name, or mini"
+        "--data",
+        metavar="SOURCE",
+        help="folder made by prepare_data (data/blurb), hub:owner/name, mini, or random:SEED:SOURCE",
     )
 
 
@@ -263,6 +265,9 @@ def data_source(data: str) -> str:
     Raises:
         UserError: Where there is no such folder or hub data set.
     """
+    seed, inner = sources.unwrapped(data)
+    if seed is not None:
+        return f"{sources.RANDOM}{seed}:{data_source(inner)}"
     if data == sources.MINIATURE:
         return data
     sources.folder(data)

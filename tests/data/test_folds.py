@@ -144,6 +144,16 @@ def test_a_folds_corpus_is_its_training_texts() -> None:
     assert corpora.fingerprint("task:gad@2/4", "mini") != corpora.fingerprint("task:gad", "mini")
 
 
+def test_tasks_of_the_same_files_have_fingerprints_of_their_own(tmp_path: Path) -> None:
+    task = tasks.get("pubmedqa")
+    for split in SPLITS:
+        file = tmp_path / task.folder / f"{split}.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        jsonl.write(file, task, [TextExample("0", f"{split} ?", 0, "yes"), TextExample("1", f"{split} ?", 2, "maybe")])
+    assert sources.fingerprint(str(tmp_path), "pubmedqa") != sources.fingerprint(str(tmp_path), "pubmedqa_yesno")
+    assert [len(found) for found in sources.load(str(tmp_path), "pubmedqa_yesno").values()] == [1, 1, 1]
+
+
 def fresh() -> None:
     for cached in (sources.fingerprint, sources._read, sources._parts):
         cached.cache_clear()

@@ -10,7 +10,7 @@ from trainables.data import jsonl, tasks
 from trainables.data.examples import SPLITS, TextExample, TokenExample
 from trainables.errors import UserError
 
-NER, PICO = tasks.get("ncbi_disease"), tasks.get("ebm_pico")
+NER, PICO, NBME = tasks.get("ncbi_disease"), tasks.get("ebm_pico"), tasks.get("nbme")
 DDI, GAD, PUBMEDQA, HOC = tasks.get("ddi"), tasks.get("gad"), tasks.get("pubmedqa"), tasks.get("hoc")
 NO_HALLMARK, FIRST, LAST = [0] * 10, [1] + [0] * 9, [0] * 9 + [1]
 
@@ -78,6 +78,16 @@ def test_pairs_keep_both_texts(tmp_path: Path) -> None:
     assert read_train(tmp_path, PUBMEDQA, row) == [TextExample("7", "question", 2, pair="context")]
 
 
+def test_rows_with_a_label_that_the_task_drops_are_left_out(tmp_path: Path) -> None:
+    rows = [
+        {"id": name, "sentence1": "question", "sentence2": "context", "label": name} for name in ("no", "maybe", "yes")
+    ]
+    found = read_train(tmp_path, tasks.get("pubmedqa_yesno"), *rows)
+    assert [(example.id, example.label) for example in found] == [("no", 1), ("yes", 0)]
+    with pytest.raises(UserError, match="--tasks pubmedqa`"):
+        jsonl.split_files(tmp_path / "nowhere", tasks.get("pubmedqa_yesno"))
+
+
 def test_sentences_of_an_abstract_are_joined_by_their_numbers(tmp_path: Path) -> None:
     rows = [sentence(LAST, "9_s10", "c"), sentence(NO_HALLMARK, "9_s2", "b"), sentence(FIRST, "9_s0", "a")]
     examples = read_train(tmp_path, HOC, sentence(NO_HALLMARK, "8_s0", "z"), *rows)
@@ -99,6 +109,7 @@ def test_blank_lines_a_byte_order_mark_and_odd_line_ends_inside_texts_are_fine(t
     [
         (NER, TokenExample("n", ("β-cell", "tumor"), (1, 2))),
         (PICO, TokenExample("p", ("a", "b"), (3, 0))),
+        (NBME, TokenExample("s", ("17", "yo"), (1, 0), question="Age of the patient")),
         (DDI, TextExample("d", 'an unpaired " and a\ttab', 4)),
         (PUBMEDQA, TextExample("q", "question", 2, pair="context")),
         (HOC, TextExample("h", "text", tuple(LAST))),
@@ -144,6 +155,13 @@ def test_malformed_sentence_is_refused_with_file_and_line(tmp_path: Path, row: o
 )
 def test_malformed_words_are_refused(tmp_path: Path, row: object, expected: str) -> None:
     assert re.search(expected, refusal(tmp_path, NER, row))
+
+
+def test_a_task_with_questions_needs_them_and_no_other_has_them(tmp_path: Path) -> None:
+    assert "no field 'question'" in refusal(tmp_path, NBME, words(["B"]))
+    assert "'question' is \" \"; text expected" in refusal(tmp_path, NBME, words(["B"]) | {"question": " "})
+    (example,) = read_train(tmp_path, NER, words(["B"]) | {"question": "which"})
+    assert example == TokenExample("a", ("w",), (1,))
 
 
 def test_unknown_pico_tag_names_the_nearest(tmp_path: Path) -> None:

@@ -60,6 +60,10 @@ def _labels(task: tasks.Task, example: Example) -> Iterator[int]:
         yield example.label
 
 
+def _own_words(task: tasks.Task) -> set[str]:
+    return set(itertools.chain.from_iterable(words.classes()[name] for name in RECIPES[task.name].classes))
+
+
 def _domain_words(task: tasks.Task, split: str) -> set[str]:
     every = set(itertools.chain.from_iterable(words.lexicon().values()))
     return every & set(itertools.chain.from_iterable(_words(example) for example in _splits(task)[split]))
@@ -136,13 +140,16 @@ class TestEveryTask:
             assert len({example.id for example in examples}) == len(examples)
 
     def test_only_words_of_the_tasks_classes_come(self, task: tasks.Task) -> None:
-        own = set(itertools.chain.from_iterable(words.lexicon()[name] for name in RECIPES[task.name].classes))
         for split in SPLITS:
-            assert _domain_words(task, split) <= own
+            assert _domain_words(task, split) <= _own_words(task)
 
     def test_test_needs_words_that_training_lacks(self, task: tasks.Task) -> None:
-        train, test = _domain_words(task, "train"), _domain_words(task, "test")
-        assert len(test - train) / len(test) == pytest.approx(1 - RECIPES[task.name].coverage, abs=0.1)
+        train, test = (
+            _own_words(task) & set(itertools.chain.from_iterable(map(_words, _splits(task)[split])))
+            for split in ("train", "test")
+        )
+        recipe = RECIPES[task.name]
+        assert len(test - train) / len(test) == pytest.approx(1 - recipe.coverage / recipe.reach, abs=0.1)
 
     def test_settings_are_small(self, task: tasks.Task) -> None:
         settings = miniature.settings(task)
@@ -163,7 +170,7 @@ def test_the_evidence_decides_the_label() -> None:
 
 
 def test_no_word_has_two_classes() -> None:
-    every = list(itertools.chain.from_iterable(words.lexicon().values()))
+    every = list(itertools.chain.from_iterable(words.classes().values()))
     assert len(set(every)) == len(every)
 
 
@@ -189,6 +196,33 @@ def test_pairs_are_over_the_papers_tasks_and_in_one_group() -> None:
     assert {("chemprot", "pubmedqa"), ("ddi", "bioasq"), ("bc5disease", "ncbi_disease")} <= set(miniature.PLANTED)
     assert {("bc2gm", "chemprot"), ("gad", "jnlpba")} <= set(miniature.UNRELATED)
     assert ("bc5chem", "bc2gm") not in {*miniature.PLANTED, *miniature.UNRELATED}
+
+
+def test_a_task_without_a_label_is_the_other_task_without_its_examples() -> None:
+    whole, part = tasks.get("pubmedqa"), tasks.get("pubmedqa_yesno")
+    for split in SPLITS:
+        kept = [example for example in _splits(whole)[split] if whole.labels[example.label] != "maybe"]  # type: ignore[union-attr,index]
+        assert [(example.id, _words(example)) for example in _splits(part)[split]] == [
+            (example.id, _words(example)) for example in kept
+        ]
+
+
+def test_the_question_says_which_words_are_marked() -> None:
+    classes = words.lexicon()
+    wanted = {"drug or dose": "chemical", "illness or diagnosis": "disease"}
+    for example in itertools.chain.from_iterable(_splits(tasks.get("nbme")).values()):
+        assert isinstance(example, TokenExample)
+        marked = classes[wanted[str(example.question)]]
+        assert [word in marked for word in example.tokens] == [bool(tag) for tag in example.tags]
+
+
+@pytest.mark.parametrize("name", ["boolq", "tacred"])
+def test_tasks_about_general_text_have_no_domain_word(name: str) -> None:
+    general = set(" ".join(miniature.corpus("general")).split()) | {"?", "@PERSON$", "@CITY$"}
+    for split in SPLITS:
+        assert not _domain_words(tasks.get(name), split)
+    train = set(itertools.chain.from_iterable(map(_words, _splits(tasks.get(name))["train"])))
+    assert len(train - general) <= 0.02 * len(train)
 
 
 def test_only_the_domain_corpus_has_domain_words() -> None:

@@ -113,6 +113,23 @@ def test_partial_pico_is_made_only_when_asked(tmp_path: Path, capsys: pytest.Cap
     assert "ebm_pico train: partial: 1 of the benchmark's 3842 training abstracts" in capsys.readouterr().out
 
 
+def test_a_task_that_shares_anothers_files_is_prepared_with_it(tmp_path: Path) -> None:
+    small_corpora.pubmedqa(tmp_path / "source" / "pubmedqa")
+    assert run(tmp_path / "source", tmp_path / "out", "--tasks", "pubmedqa_yesno") == 0
+    for name, labels in (("pubmedqa", {0, 1, 2}), ("pubmedqa_yesno", {0, 1})):
+        splits = sources.load(str(tmp_path / "out"), name)
+        assert {example.label for example in splits["train"]} == labels
+
+
+@pytest.mark.parametrize(("classes", "articles"), [("balanced", 100), ("all", 101)])
+def test_the_articles_of_mind_are_those_asked_for(
+    classes: str, articles: int, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    small_corpora.mind(tmp_path / "source" / "mind")
+    assert run(tmp_path / "source", tmp_path / "out", "--mind-classes", classes) == 0
+    assert f"mind train: {articles} of 101 articles of the five categories ({classes})" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
@@ -158,10 +175,11 @@ def test_signal_ends_the_command_cleanly(tmp_path: Path) -> None:
 
 def test_published_counts_are_those_of_the_benchmark() -> None:
     published = prepare_data.published_counts()
-    without_a_published_split = {"fpb", "fts"}
+    without_a_published_split = {"fpb", "fts", "boolq", "pubmedqa_yesno", "euadr", "tacred", "nbme"}
     assert {task for task, _ in published} == set(tasks.TASKS) - without_a_published_split
     assert published["i2b2", "test"] == 43_000
     assert published["ddi", "train"] == 25_296  # the benchmark's, not the DoKTra paper's 18,779
+    assert published["mind", "train"] == 24_428
     assert published["chemprot", "test"] == 15_745  # misprinted in the paper
     assert published["bc5disease", "dev"] == 4_244
 

@@ -82,7 +82,7 @@ def _source(corpus: str, data: str | None) -> tuple[str, str]:
 def _task_texts(source: str, task: str) -> Iterator[str]:
     for example in sources.load(source, task)["train"]:
         if isinstance(example, TokenExample):
-            yield " ".join(example.tokens)
+            yield " ".join(([example.question] if example.question else []) + list(example.tokens))
         elif example.pair is None:
             yield example.text
         else:

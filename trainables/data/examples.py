@@ -33,11 +33,13 @@ class TokenExample:
         id: Unique within its split.
         tokens: The words.
         tags: Index into the task's labels, one per word.
+        question: What is to be marked, where that differs from example to example.
     """
 
     id: str
     tokens: tuple[str, ...]
     tags: tuple[int, ...]
+    question: str | None = None
 
 
 Example: TypeAlias = TextExample | TokenExample

@@ -1,12 +1,13 @@
 """Reads and writes the benchmark's de-facto layout: ``<task folder>/{train,dev,test}.json``, JSON lines.
 
-One line is ``{id, sentence, label}``, ``{id, sentence1, sentence2, label}`` or ``{id, tokens, ner_tags}``.
+One line is ``{id, sentence, label}``, ``{id, sentence1, sentence2, label}`` or ``{id, tokens, ner_tags}``; where words
+are marked in answer to a question, that is ``question`` beside the tokens.
 Files of several origins are in circulation; the reader brings them to one form:
 
 * NER tags may carry their entity type (``B-Chemical``); the benchmark has one type per task, so it is dropped.
 * PICO tags may be ``I-PAR`` or ``B-PAR``: scores are per word, so both mean ``B-PAR``.
 * HoC rows may be sentences (ids ``PMID_s<n>``) or abstracts. Scores are per abstract, so sentences are joined.
-* Single labels may be numbers (``0``) or text (``"0"``).
+* Single labels may be numbers (``0``) or text (``"0"``). Rows with a label that the task drops are left out.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from trainables.data import textfiles
+from trainables.data import tasks, textfiles
 from trainables.data.examples import SPLITS, Example, Splits, TextExample, TokenExample
 from trainables.data.tasks import Task
 from trainables.errors import UserError, did_you_mean
@@ -37,7 +38,7 @@ def split_files(folder: Path, task: Task) -> list[Path]:
             raise UserError(
                 f"{task.name}: data file {str(file)!r} does not exist. A data folder holds {task.folder}/train.json, "
                 f"dev.json and test.json; make them from the original corpus with "
-                f"`python -m orchestrator.prepare_data SOURCE {folder} --tasks {task.name}`"
+                f"`python -m orchestrator.prepare_data SOURCE {folder} --tasks {tasks.prepared_as(task).name}`"
             )
     return files
 
@@ -63,6 +64,8 @@ def read_file(file: Path, task: Task) -> list[Example]:
     examples: list[Example] = []
     first_line: dict[str, int] = {}
     for number, row in _rows(file):
+        if task.dropped and row.get("label") in task.dropped:
+            continue
         with textfiles.at(file, number):
             example = _example(row, task)
             if example.id in first_line:
@@ -90,7 +93,8 @@ def write(file: Path, task: Task, examples: Iterable[Example]) -> None:
 def _row(example: Example, task: Task) -> dict[str, Any]:
     if isinstance(example, TokenExample):
         tags = [task.labels[tag] for tag in example.tags]
-        return {"id": example.id, "tokens": list(example.tokens), "ner_tags": tags}
+        question = {} if example.question is None else {"question": example.question}
+        return {"id": example.id, **question, "tokens": list(example.tokens), "ner_tags": tags}
     label = list(example.label) if isinstance(example.label, tuple) else task.labels[example.label]
     if example.pair is None:
         return {"id": example.id, "sentence": example.text, "label": label}
@@ -132,7 +136,8 @@ def _token_example(name: str, row: dict[str, Any], task: Task) -> TokenExample:
     if not isinstance(tags, list) or len(tags) != len(tokens):
         found = f"{len(tags)} tags" if isinstance(tags, list) else _shown(tags)
         raise UserError(f"'ner_tags' is {found} for {len(tokens)} tokens; one tag per token expected")
-    return TokenExample(name, tuple(tokens), tag_indices(tags, task))
+    question = _text(row, "question") if task.asked else None
+    return TokenExample(name, tuple(tokens), tag_indices(tags, task), question)
 
 
 def tag_indices(tags: Sequence[object], task: Task) -> tuple[int, ...]:

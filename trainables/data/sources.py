@@ -1,32 +1,56 @@
-"""Where a task's data comes from, by the name that a sweep gives: ``mini``, a folder, or ``hub:owner/name``.
+"""Where a task's data comes from, by the name that a sweep gives it.
 
-A folder is in the de-facto JSON-lines layout (:mod:`trainables.data.jsonl`). A hub data set holds the same
-layout and is downloaded whole at a revision (``hub:owner/name@revision``). Of any of them a task may be a fold
-(``gad@3/10``, :mod:`trainables.data.folds`).
+* ``mini``: the miniature benchmark.
+* a folder in the de-facto JSON-lines layout (:mod:`trainables.data.jsonl`).
+* ``hub:owner/name``: a data set of the hub, in that layout or, for some tasks, in its own columns
+  (:mod:`trainables.data.hub`).
+* ``random:SEED:SOURCE``: random text in the form of any of them (:mod:`trainables.data.randomized`).
+
+Of any of them a task may be a fold (``gad@3/10``, :mod:`trainables.data.folds`).
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
+import re
 from pathlib import Path
 
-from trainables.data import folds, jsonl, miniature, tasks, textfiles
+from trainables.data import folds, hub, jsonl, miniature, randomized, tasks, textfiles
 from trainables.data.examples import Splits
 from trainables.errors import UserError
 
 MINIATURE = "mini"
 HUB = "hub:"
+RANDOM = "random:"
+_RANDOM = re.compile(r"random:(\d+):(.+)")
+
+
+def unwrapped(source: str) -> tuple[int | None, str]:
+    """The seed of random text and the source that it is made of; None and the source itself for any other.
+
+    Raises:
+        UserError: For random text without a seed or source.
+    """
+    if not source.startswith(RANDOM):
+        return None, source
+    found = _RANDOM.fullmatch(source)
+    if found is None:
+        raise UserError(f"data source {source!r}: {RANDOM}SEED:SOURCE expected, such as {RANDOM}0:{MINIATURE}")
+    return int(found[1]), found[2]
 
 
 def folder(source: str) -> Path:
-    """The local folder of a source in the JSON-lines layout; a hub data set is downloaded first.
+    """The local folder of a source; a hub data set is downloaded first, and of random text it is what it is made of.
 
     Raises:
         UserError: Where there is no such folder or data set.
     """
+    seed, inner = unwrapped(source)
+    if seed is not None:
+        return folder(inner)
     if source.startswith(HUB):
-        return _download(source.removeprefix(HUB))
+        return hub.download(source.removeprefix(HUB))
     path = Path(source).expanduser()
     if not path.is_dir():
         raise UserError(
@@ -34,17 +58,6 @@ def folder(source: str) -> Path:
             f"`python -m orchestrator.prepare_data`), {HUB}owner/name, or {MINIATURE!r}"
         )
     return path
-
-
-@functools.cache
-def _download(name: str) -> Path:
-    import huggingface_hub
-
-    repository, _, revision = name.partition("@")
-    try:
-        return Path(huggingface_hub.snapshot_download(repository, repo_type="dataset", revision=revision or None))
-    except Exception as error:  # the hub client raises a dozen kinds, from HTTP to validation
-        raise UserError(f"hub data set {name!r} could not be downloaded: {error}") from error
 
 
 @functools.cache
@@ -62,11 +75,20 @@ def fingerprint(source: str, task: str) -> str:
         digest = hashlib.sha256(f"fold {fold[0]} of {fold[1]} of {fingerprint(source, known.corpus)}".encode())
         digest.update(partition.read_bytes() if partition else b"")
         return digest.hexdigest()
+    seed, inner = unwrapped(source)
+    if seed is not None:
+        randomized.check(known)
+        made = f"random text {randomized.VERSION} with seed {seed} of {known.name} {fingerprint(inner, task)}"
+        return hashlib.sha256(made.encode()).hexdigest()
     if source == MINIATURE:
         return miniature.fingerprint(known)
+    if _in_columns(source, known):
+        return hub.fingerprint(source.removeprefix(HUB), known)
     digest = hashlib.sha256()
     for path in jsonl.split_files(folder(source), known):
         digest.update(hashlib.sha256(path.read_bytes()).digest())
+    if known.dropped:  # another task has the same files
+        digest.update(f"without {', '.join(known.dropped)}".encode())
     return digest.hexdigest()
 
 
@@ -85,7 +107,20 @@ def load(source: str, task: str) -> Splits:
 @functools.lru_cache(maxsize=4)
 def _read(source: str, task: str) -> Splits:
     known = tasks.get(task)
-    return miniature.generate(known) if source == MINIATURE else jsonl.read(folder(source), known)
+    seed, inner = unwrapped(source)
+    if seed is not None:
+        randomized.check(known)
+        return randomized.splits(_read(inner, task), known, seed)
+    if source == MINIATURE:
+        return miniature.generate(known)
+    if _in_columns(source, known):
+        return hub.read(source.removeprefix(HUB), known)
+    return jsonl.read(folder(source), known)
+
+
+def _in_columns(source: str, task: tasks.Task) -> bool:
+    """Whether a source is a data set of the hub in its own columns."""
+    return source.startswith(HUB) and not hub.in_layout(source.removeprefix(HUB), task)
 
 
 @functools.lru_cache(maxsize=2)
@@ -98,13 +133,19 @@ def _parts(source: str, task: str, count: int) -> folds.Partition:
 
 
 def _partition_file(source: str, task: tasks.Task, count: int) -> Path | None:
-    """The task's own partition, if it has one."""
-    if source == MINIATURE:
+    """The task's own partition, if it has one; that of random text is that of what it is made of."""
+    _, inner = unwrapped(source)
+    if inner.startswith(RANDOM):
+        return _partition_file(inner, task, count)
+    if inner == MINIATURE:
         return None
-    path = folds.file(folder(source) / task.folder, count)
+    path = folds.file(folder(inner) / task.folder, count)
     return path if path.is_file() else None
 
 
 def settings(source: str, task: tasks.Task) -> tasks.Settings:
     """The hyperparameters that a task is fine-tuned with when nothing else is asked for."""
+    seed, inner = unwrapped(source)
+    if seed is not None:
+        return settings(inner, task)
     return miniature.settings(task) if source == MINIATURE else task.settings

@@ -4,7 +4,9 @@ Sources: metrics and settings are those of the BLURB benchmark as its released f
 them (the same as LinkBERT's and VE-KD's, last epoch kept); ``title`` is the STILT paper's, Table 1. The
 three tasks that only the DoKTra paper has (i2b2, fpb, fts) take their metric from there, and their settings
 from its fine-tuning (appendix A.1: length 128, the defaults of BioBERT's code for the learning rate; epochs
-as in its Tables A1 and A4; batch as in the README of its released code).
+as in its Tables A1 and A4; batch as in the README of its released code). Those of the multi-teacher paper have the
+settings of its section 4.3, those of the transfer-data paper learning rate and batch size of its section 5.3; lengths
+of both, and the epochs of the second, which counts steps, are ours.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from trainables.errors import UserError, did_you_mean
 FOLD = "@"
 _FOLD = re.compile(r"(?:(?P<number>[1-9]\d*)/)?(?P<count>[1-9]\d*)")
 #: Kinds whose labels stand on tokens; all others label a whole example.
-TOKEN_KINDS = frozenset({"ner", "pico"})
+TOKEN_KINDS = frozenset({"ner", "pico", "span"})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,14 +51,16 @@ class Task:
     Attributes:
         name: Key in commands and leaderboard, as in the published results; of a fold with its number (``gad@3/10``).
         title: Name as the papers print it.
-        kind: ``ner``, ``pico``, ``relation``, ``document``, ``question`` or ``sentiment``.
+        kind: ``ner``, ``pico``, ``span``, ``relation``, ``document``, ``question``, ``sentiment`` or ``topic``.
         folder: Its folder in the JSON-lines layout.
         labels: All labels in the order of the classifier's outputs. Token tasks use ``O`` and, for one
-            entity type, bare ``B`` and ``I``; ``document`` is multi-label, one output per label.
+            entity type, bare ``B`` and ``I``; ``span`` has no ``I``: its words are scored one by one. ``document``
+            is multi-label, one output per label.
         negative: The label that the metric leaves out, or None.
         metric: ``f1`` (entity level), ``macro_f1`` (word level, without ``O``), ``micro_f1`` (without
             ``negative``; per document where ``kind`` is ``document``) or ``accuracy``.
         settings: Published hyperparameters.
+        dropped: Labels of its files that the task does not have; examples with them are left out.
     """
 
     name: str
@@ -67,6 +71,7 @@ class Task:
     metric: str
     settings: Settings
     negative: str | None = None
+    dropped: tuple[str, ...] = ()
 
     @property
     def corpus(self) -> str:
@@ -77,6 +82,11 @@ class Task:
     def on_tokens(self) -> bool:
         """Whether every word of an example has a label."""
         return self.kind in TOKEN_KINDS
+
+    @property
+    def asked(self) -> bool:
+        """Whether every example on words comes with a question that says what is to be marked."""
+        return self.kind == "span"
 
     @property
     def multi_label(self) -> bool:
@@ -118,6 +128,11 @@ def _question(name: str, title: str, labels: tuple[str, ...], epochs: int) -> Ta
     return Task(name, title, "question", f"seqcls/{name}_hf", labels, "accuracy", settings)
 
 
+def _classes(name: str, title: str, kind: str, labels: tuple[str, ...]) -> Task:
+    """A task of the multi-teacher paper, scored per class as well; labels are those of its tables."""
+    return Task(name, title, kind, f"seqcls/{name}_hf", labels, "accuracy", _MULTI_TEACHER)
+
+
 def _sentiment(name: str, title: str, folder: str) -> Task:
     """The paper does not name the metric of these; micro-F1 over all three classes is their accuracy."""
     labels = ("positive", "neutral", "negative")
@@ -126,8 +141,13 @@ def _sentiment(name: str, title: str, folder: str) -> Task:
 
 #: Fine-tuning in the DoKTra paper; see the module.
 _DOKTRA = Settings(50, 2e-5, 5, 128)
+#: Fine-tuning of teachers and students in the multi-teacher paper; see the module.
+_MULTI_TEACHER = Settings(8, 5e-5, 3, 128)
+_NOTES = Settings(8, 5e-5, 3, 512)
+#: Training in the transfer-data paper, by kind of task; see the module.
+_TRANSFER_QUESTION, _TRANSFER_RELATION = Settings(12, 8e-6, 3, 512), Settings(12, 8e-6, 3, 128)
 
-#: In the order of the STILT paper's tables; those that it leaves out last.
+#: In the order of the STILT paper's tables; those that it leaves out last, by paper.
 TASKS: dict[str, Task] = {
     task.name: task
     for task in (
@@ -167,6 +187,24 @@ TASKS: dict[str, Task] = {
         _relation("i2b2", "i2b2", "i2b2", ("PIP", "TeCP", "TeRP", "TrAP", "TrCP", "TrIP", "TrNAP", "TrWP"), _DOKTRA),
         _sentiment("fpb", "FPB", "FPB"),
         _sentiment("fts", "FTS", "FTS"),
+        _classes("emotion", "EMOTION", "sentiment", ("sadness", "joy", "love", "anger", "fear", "surprise")),
+        _classes("tweet_emotion", "TweetEval emotion", "sentiment", ("anger", "joy", "optimism", "sadness")),
+        _classes("tweet_sentiment", "TweetEval sentiment", "sentiment", ("negative", "neutral", "positive")),
+        _classes("mind", "MIND", "topic", ("food_drink", "lifestyle", "video", "travel", "finance")),
+        Task("boolq", "BoolQ", "question", "seqcls/boolq_hf", ("yes", "no"), "accuracy", _TRANSFER_QUESTION),
+        Task(
+            "pubmedqa_yesno",
+            "PubMedQA yes/no",
+            "question",
+            "seqcls/pubmedqa_hf",
+            ("yes", "no"),
+            "accuracy",
+            _TRANSFER_QUESTION,
+            dropped=("maybe",),
+        ),
+        _relation("euadr", "EU-ADR", "euadr", ("1",), _TRANSFER_RELATION),
+        _relation("tacred", "TACRED", "tacred", ("1",), _TRANSFER_RELATION),
+        Task("nbme", "NBME", "span", "tokcls/nbme_hf", ("O", "B"), "micro_f1", _NOTES, negative="O"),
     )
 }
 
@@ -216,6 +254,11 @@ def get(name: str) -> Task:
             f"task {name!r}: {known} labels words; folds are of tasks that label texts ({', '.join(texts)})"
         )
     return dataclasses.replace(TASKS[known], name=name, title=f"{TASKS[known].title} {fold}")
+
+
+def prepared_as(task: Task) -> Task:
+    """The task that its files are those of: PubMedQA of PubMedQA without maybe; any other task is its own."""
+    return next((one for one in TASKS.values() if one.folder == task.folder), task)
 
 
 def whole(name: str) -> str:

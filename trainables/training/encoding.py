@@ -2,7 +2,8 @@
 
 Token tasks: a word's label stands on its first piece. A sequence longer than the model's limit is read in
 overlapping windows; each word belongs to the window that shows most context on its poorer side, and only there
-is it trained on and predicted, so every word counts once however long the text is.
+is it trained on and predicted, so every word counts once however long the text is. A question that says which
+words are to be marked stands before them as the first text of a pair, in every window.
 """
 
 from __future__ import annotations
@@ -158,9 +159,8 @@ def encode(
 ) -> Split:
     """Encodes examples of a task; see :class:`Split`."""
     if task.on_tokens:
-        return _encode_words(
-            [example for example in examples if isinstance(example, TokenExample)], tokenizer, max_length
-        )
+        words = [example for example in examples if isinstance(example, TokenExample)]
+        return _encode_words(words, tokenizer, max_length, types and tokenizer.types and task.asked)
     texts = [example for example in examples if isinstance(example, TextExample)]
     rows, kinds = _text_rows(texts, tokenizer, max_length)
     gold = [example.label if isinstance(example.label, tuple) else (example.label,) for example in texts]
@@ -197,32 +197,69 @@ def owner(position: int, spans: Sequence[tuple[int, int]]) -> int:
     return max(range(len(spans)), key=lambda index: (context(index), -index))
 
 
-def _encode_words(examples: Sequence[TokenExample], tokenizer: Tokenizer, max_length: int) -> Split:
-    capacity = max_length - len(tokenizer.prefix) - len(tokenizer.suffix)
+@dataclasses.dataclass(frozen=True)
+class _Surroundings:
+    """What stands around the words of an example in each of its windows.
+
+    Attributes:
+        before: Pieces before the words.
+        after: Pieces after them.
+        kinds: Token types of the pieces before, of a word's, and of the pieces after.
+    """
+
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+    kinds: tuple[tuple[int, ...], int, tuple[int, ...]] = ((), 0, ())
+
+
+def _surroundings(examples: Sequence[TokenExample], tokenizer: Tokenizer, max_length: int) -> list[_Surroundings]:
+    """Special pieces and, where there is a question, its pieces; of a long one as many as leave half a window."""
+    if not any(example.question for example in examples):
+        return [_Surroundings(tokenizer.prefix, tokenizer.suffix)] * len(examples)
+    frame = tokenizer.frame
+    room = (max_length - tokenizer.pair_overhead) // 2
+    questions = [(example.question or "").split() for example in examples]
+    found = []
+    for encoding in tokenizer.backend.encode_batch(questions, is_pretokenized=True, add_special_tokens=False):
+        asked = tuple(encoding.ids[:room])
+        before = (*frame.before[1], *[frame.first] * len(asked), *frame.between[1])
+        found.append(
+            _Surroundings(
+                (*frame.before[0], *asked, *frame.between[0]),
+                frame.after[0],
+                (before, frame.second, frame.after[1]),
+            )
+        )
+    return found
+
+
+def _encode_words(examples: Sequence[TokenExample], tokenizer: Tokenizer, max_length: int, types: bool) -> Split:
     rows: list[list[int]] = []
+    kinds: list[list[int]] = []
     targets: list[int] = []
     words: list[int] = []
     before = 0  # words of the examples so far
     encodings = tokenizer.backend.encode_batch(
         [list(example.tokens) for example in examples], is_pretokenized=True, add_special_tokens=False
     )
-    head, tail = [-1] * len(tokenizer.prefix), [-1] * len(tokenizer.suffix)
-    for example, encoding in zip(examples, encodings, strict=True):
+    around = _surroundings(examples, tokenizer, max_length)
+    for example, encoding, shell in zip(examples, encodings, around, strict=True):
         pieces, of_word = encoding.ids, encoding.word_ids
         first = [word if index == 0 or of_word[index - 1] != word else -1 for index, word in enumerate(of_word)]
-        spans = windows(len(pieces), capacity)
+        spans = windows(len(pieces), max_length - len(shell.before) - len(shell.after))
         owners = [owner(place, spans) for place in range(len(pieces))] if len(spans) > 1 else [0] * len(pieces)
         for number, (start, end) in enumerate(spans):
             own = [first[place] if owners[place] == number else -1 for place in range(start, end)]
-            rows.append([*tokenizer.prefix, *pieces[start:end], *tokenizer.suffix])
-            shown = [*head, *own, *tail]
+            rows.append([*shell.before, *pieces[start:end], *shell.after])
+            kinds.append([*shell.kinds[0], *[shell.kinds[1]] * (end - start), *shell.kinds[2]])
+            shown = [*[-1] * len(shell.before), *own, *[-1] * len(shell.after)]
             targets.extend(example.tags[word] if word >= 0 else IGNORED for word in shown)
             words.extend(before + word if word >= 0 else -1 for word in shown)
         before += len(example.tokens)
     return Split(
         ids=[example.id for example in examples],
         gold=[example.tags for example in examples],
-        packed=Packed.of(rows, None, max_length, tokenizer.pad),
+        packed=Packed.of(rows, kinds if types else None, max_length, tokenizer.pad),
         targets=torch.tensor(targets, dtype=torch.int16),
         words=torch.tensor(words, dtype=torch.int32),
     )

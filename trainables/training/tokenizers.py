@@ -54,6 +54,19 @@ class Tokenizer:
         return backend
 
     @property
+    def frame(self) -> Frame:
+        """How it puts two texts together."""
+        probe = self.backend.encode("a", "a")
+        texts = [[place for place, text in enumerate(probe.sequence_ids) if text == which] for which in (0, 1)]
+        (first, *_, end), (second, *_, last) = [(places[0], places[-1] + 1) for places in texts]
+
+        def cut(start: int, stop: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+            return tuple(probe.ids[start:stop]), tuple(probe.type_ids[start:stop])
+
+        kinds = probe.type_ids
+        return Frame(cut(0, first), cut(end, second), cut(last, len(kinds)), kinds[first], kinds[second])
+
+    @property
     def pad(self) -> int:
         """The piece that fills rows up; always masked, so its number matters to no result."""
         return int(self.wrapped.pad_token_id or 0)
@@ -62,6 +75,25 @@ class Tokenizer:
     def types(self) -> bool:
         """Whether it tells the two texts of a pair apart by token types."""
         return "token_type_ids" in self.wrapped.model_input_names
+
+
+@dataclasses.dataclass(frozen=True)
+class Frame:
+    """Special pieces around and between two texts, and the types of all pieces.
+
+    Attributes:
+        before: Pieces before the first text, and their types.
+        between: Those between both.
+        after: Those after the second.
+        first: Type of the first text's pieces.
+        second: Type of the second's.
+    """
+
+    before: tuple[tuple[int, ...], tuple[int, ...]]
+    between: tuple[tuple[int, ...], tuple[int, ...]]
+    after: tuple[tuple[int, ...], tuple[int, ...]]
+    first: int
+    second: int
 
 
 def files(folder: Path) -> list[Path]:

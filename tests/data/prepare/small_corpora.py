@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import tarfile
@@ -221,6 +222,121 @@ def ebm_nlp(folder: Path, members: Mapping[str, str] | None = None) -> Path:
     return folder
 
 
+def emotion(folder: Path) -> Path:
+    for split in ("train", "val", "test"):
+        put(folder / f"{split}.txt", f"i feel a;b {split};joy\ni am alone;sadness\n")
+    return folder
+
+
+def tweets(folder: Path, mapping: str = "0\tanger\n1\tjoy\n2\toptimism\n3\tsadness") -> Path:
+    for split in ("train", "val", "test"):
+        put(folder / f"{split}_text.txt", f"@user so {split} \nfine | 😀 \n")
+        put(folder / f"{split}_labels.txt", "1\n2\n")
+    put(folder / "mapping.txt", mapping)
+    return folder
+
+
+MIND_CATEGORIES = ("foodanddrink", "lifestyle", "video", "travel", "finance", "sports")
+
+
+def article(number: int, category: str, title: str) -> str:
+    return f"N{number}\t{category}\tany\t{title}\tAn abstract\thttps://x\t[]\t[]\n"
+
+
+def mind(folder: Path, articles: int = 20) -> Path:
+    """So many articles in each of five categories and one that is left out; a second part has some of them again."""
+    rows = [article(number, MIND_CATEGORIES[number % 6], f"Title  {number} of day") for number in range(articles * 6)]
+    put(folder / "MINDsmall_train" / "news.tsv", "".join(rows))
+    put(folder / "MINDsmall_dev" / "news.tsv", "".join([*rows[:9], article(900, "finance", "One more")]))
+    return folder
+
+
+def boolq(folder: Path, *, train: bool = True) -> Path:
+    def rows(count: int, name: str) -> str:
+        found = [
+            {"question": f"is {name} {n} it", "title": "A", "answer": n % 3 > 0, "passage": f"It is {name} {n}."}
+            for n in range(count)
+        ]
+        return "".join(json.dumps(row) + "\n" for row in found)
+
+    put(folder / "dev.jsonl", rows(30, "dev"))
+    if train:
+        put(folder / "train.jsonl", rows(60, "train"))
+    return folder
+
+
+EUADR_HEADER = "\t".join(
+    f'"{name}"'
+    for name in (
+        "ASSOCIATION_TYPE",
+        "PMID",
+        "NUM_SENTENCE",
+        *(f"ENTITY{number}_{part}" for number in (1, 2) for part in ("TEXT", "INI", "END", "TYPE")),
+        "SENTENCE",
+    )
+)
+
+
+def association(kind: str = "PA", number: int = 0, gene: str = "LRP5", start: int = 3) -> str:
+    """A row of EU-ADR's table about a gene in a sentence with an accent."""
+    sentence = f"No {gene} in caf\xe9 flu {number}."
+    flu = len(f"No {gene} in caf\xe9 ")
+    first = f'"{gene}"\t{start}\t{start + len(gene)}\t"Genes & Molecular Sequences"'
+    return f'"{kind}"\t17\t{number}\t{first}\t"flu"\t{flu}\t{flu + 3}\t"Diseases & Disorders"\t"{sentence}"'
+
+
+def euadr(folder: Path, rows: int = 20) -> Path:
+    kinds = ("PA", "FA", "NA", "SA", "FA")
+    table = [EUADR_HEADER, *(association(kinds[number % 5], number) for number in range(rows))]
+    put(folder / "EUADR_target_disease.csv", "\n".join(table).encode("latin-1"))
+    return folder
+
+
+def euadr_folds(folder: Path, count: int = 3) -> Path:
+    for fold in range(count):
+        rows = [
+            {"id": f"test_{fold}_{row}", "text": f"@GENE$ {fold} {row}", "relation": [{"relation_type": kind}]}
+            for row, kind in enumerate(("positive", "negative"))
+        ]
+        put(folder / "biobert_folds" / f"test_{fold}.json", "".join(json.dumps(row) + "\n" for row in rows))
+    return folder
+
+
+def sentence(name: str = "a", relation: str = "per:title", **changed: object) -> dict[str, object]:
+    """A record of TACRED."""
+    tokens = ["Ann", "Lee", "-LRB-", "boss", "-RRB-", "left", "Rome", "."]
+    subject = {"subj_start": 0, "subj_end": 1, "subj_type": "PERSON"}
+    object_ = {"obj_start": 3, "obj_end": 3, "obj_type": "TITLE"}
+    return {"id": name, "relation": relation, "token": tokens, **subject, **object_, **changed}
+
+
+def tacred(folder: Path) -> Path:
+    for split in SPLITS:
+        put(folder / f"{split}.json", json.dumps([sentence(), sentence("b", "no_relation")]))
+    return folder
+
+
+NBME_NOTE = '17yo, "heart" pounding.\nMom: thyroid-disease'
+
+
+def nbme(folder: Path, notes: int = 10, location: str = "['0 4', '7 12;14 22']") -> Path:
+    """Notes of two lines with quotes; two features are asked of each, and one of them is there."""
+    rows = [["id", "case_num", "pn_num", "feature_num", "annotation", "location"]]
+    for note in range(notes):
+        rows += [
+            [f"{note:05}_000", "0", f"{note}", "000", "['any']", location],
+            [f"{note:05}_001", "0", f"{note}", "001", "[]", "[]"],
+        ]
+    texts = [["pn_num", "case_num", "pn_history"], *([f"{note}", "0", NBME_NOTE] for note in range(notes))]
+    features = [["feature_num", "case_num", "feature_text"]]
+    features += [["000", "0", "Palpitations-OR-heart-pounding"], ["001", "0", "Female"]]
+    for name, table in (("train", rows), ("patient_notes", texts), ("features", features)):
+        written = io.StringIO(newline="")
+        csv.writer(written, lineterminator="\n").writerows(table)
+        put(folder / f"{name}.csv", written.getvalue())
+    return folder
+
+
 def everything(source: Path) -> Path:
     for name in ("bc5chem", "bc5disease", "ncbi_disease", "bc2gm", "jnlpba"):
         ner(source / name)
@@ -234,4 +350,12 @@ def everything(source: Path) -> Path:
     i2b2(source / "i2b2")
     fpb(source / "fpb")
     fts(source / "fts")
+    emotion(source / "emotion")
+    tweets(source / "tweet_emotion")
+    tweets(source / "tweet_sentiment", "0\tnegative\n1\tneutral\n2\tpositive")
+    mind(source / "mind")
+    boolq(source / "boolq")
+    euadr(source / "euadr")
+    tacred(source / "tacred")
+    nbme(source / "nbme")
     return source

@@ -1,4 +1,4 @@
-"""HoC, PubMedQA and BioASQ."""
+"""HoC, PubMedQA, BioASQ and BoolQ."""
 
 import json
 from pathlib import Path
@@ -9,11 +9,12 @@ from tests.data.prepare import small_corpora
 from tests.data.prepare.small_corpora import question
 from trainables.data import tasks
 from trainables.data.examples import TextExample
-from trainables.data.prepare import bioasq, hoc, pubmedqa
+from trainables.data.prepare import bioasq, boolq, hoc, pubmedqa
 from trainables.data.prepare.corpus import MissingFilesError
 from trainables.errors import UserError
 
 HOC, PUBMEDQA, BIOASQ = tasks.get("hoc"), tasks.get("pubmedqa"), tasks.get("bioasq")
+BOOLQ = tasks.get("boolq")
 
 
 def test_hoc_sentences_become_abstracts_with_all_their_labels(tmp_path: Path) -> None:
@@ -157,3 +158,37 @@ def test_bioasq_without_yes_no_questions_or_golden_files_is_refused(tmp_path: Pa
     small_corpora.bioasq(tmp_path / "b", training7b=[question("a")])
     with pytest.raises(MissingFilesError, match="golden"):
         bioasq.prepare(tmp_path / "b", BIOASQ)
+
+
+def test_boolqs_dev_file_is_test_and_a_tenth_of_train_is_dev(tmp_path: Path) -> None:
+    prepared = boolq.prepare(small_corpora.boolq(tmp_path), BOOLQ)
+    assert {split: len(found) for split, found in prepared.splits.items()} == {"train": 54, "dev": 6, "test": 30}
+    assert prepared.splits["test"][0] == TextExample("1", "is dev 0 it", 1, pair="It is dev 0.")
+    assert prepared.splits["test"][1] == TextExample("2", "is dev 1 it", 0, pair="It is dev 1.")
+    assert sum(example.label for example in prepared.splits["dev"]) == 2
+    assert prepared.notes["dev"].startswith("a tenth of train.jsonl")
+
+
+def test_boolq_without_train_is_split_and_says_so(tmp_path: Path) -> None:
+    prepared = boolq.prepare(small_corpora.boolq(tmp_path, train=False), BOOLQ)
+    assert {split: len(found) for split, found in prepared.splits.items()} == {"train": 24, "dev": 3, "test": 3}
+    assert "train.jsonl is missing" in prepared.notes["train"]
+    (tmp_path / "dev.jsonl").unlink()
+    with pytest.raises(MissingFilesError, match=r"dev\.jsonl is missing"):
+        boolq.prepare(tmp_path, BOOLQ)
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ('{"question": "a"', "line 1: not JSON"),
+        ("[1]", r"line 1: found '\[1\]'; one JSON object expected"),
+        ('{"question": "a", "passage": "b", "answer": "yes"}', "line 1: 'answer' is 'yes'; true or false expected"),
+        ('{"question": "a", "answer": true}', "line 1: 'passage' is None; text expected"),
+        ("", "holds no rows"),
+    ],
+)
+def test_malformed_boolq_is_refused(tmp_path: Path, row: str, expected: str) -> None:
+    small_corpora.put(small_corpora.boolq(tmp_path) / "dev.jsonl", row + "\n")
+    with pytest.raises(UserError, match=rf"dev\.jsonl.*{expected}"):
+        boolq.prepare(tmp_path, BOOLQ)

@@ -10,7 +10,7 @@ import pytest
 
 from trainables.data import tasks
 from trainables.data.examples import Example
-from trainables.data.prepare import chemprot, conll, corpus, counts, ebm_pico, pubmedqa
+from trainables.data.prepare import chemprot, conll, corpus, counts, ebm_pico, euadr, pubmedqa
 from trainables.data.prepare.registry import CORPORA
 
 pytestmark = pytest.mark.real_data
@@ -27,6 +27,10 @@ COUNTS = {
     "pubmedqa": (450, 50, 500),
     "hoc": (1295, 186, 371),
     "chemprot": (18032, 11268, 15677),  # 18035 and 15745 published: see the test of the sentence splitter
+    "emotion": (16000, 2000, 2000),
+    "tweet_emotion": (3257, 374, 1421),
+    "boolq": (2616, 327, 327),  # train.jsonl is not there: the published 3270 of dev.jsonl
+    "euadr": (281, 37, 37),  # 355 in all, as in BioBERT's distribution
 }
 
 
@@ -73,6 +77,8 @@ def test_phrasebank_has_the_published_sentences_and_its_split_keeps_their_labels
         ("ddi", "train", {"0": 21744, "DDI-effect": 1486, "DDI-mechanism": 1163, "DDI-advise": 725, "DDI-int": 178}),
         ("pubmedqa", "train", {"yes": 249, "no": 152, "maybe": 49}),
         ("pubmedqa", "test", {"yes": 276, "no": 169, "maybe": 55}),
+        ("emotion", "test", {"sadness": 581, "joy": 695, "love": 159, "anger": 275, "fear": 224, "surprise": 66}),
+        ("tweet_emotion", "dev", {"anger": 160, "joy": 97, "optimism": 28, "sadness": 89}),
         ("chemprot", "dev", {"0": 8860, "CPR:3": 546, "CPR:4": 1091, "CPR:5": 115, "CPR:6": 199, "CPR:9": 457}),
     ],
 )
@@ -99,6 +105,21 @@ def test_pubmedqa_split_is_the_one_that_the_official_splitter_gives(real_data: P
     computed = pubmedqa.official_split(pubmedqa._decisions(records))
     for split, members in computed.items():
         assert set(members) == {example.id for example in prepared(real_data, "pubmedqa")[split]}
+
+
+def test_sentiment_of_tweets_is_missing_its_training_texts(real_data: Path) -> None:
+    with pytest.raises(corpus.MissingFilesError, match=r"train_text\.txt is missing"):
+        prepared(real_data, "tweet_sentiment")
+
+
+def test_euadrs_table_gives_the_examples_of_bioberts_folds(real_data: Path) -> None:
+    task = tasks.get("euadr")
+    table = euadr.table(real_data / "euadr" / "EUADR_target_disease.csv", task)
+    found = CORPORA["euadr"].prepare(real_data / "euadr", task)
+    folds = [example for examples in found.splits.values() for example in examples]
+    assert Counter(as_rows(table).values()) == Counter(as_rows(folds).values())
+    assert [len(part) for part in found.folds[10]] == [37, 37, 36, *[35] * 7]
+    assert Counter(example.label for example in table) == {1: 262, 0: 93}
 
 
 @pytest.mark.parametrize(("split", "different"), [("dev", 21), ("test", 0)])

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.trainables import tiny
 from trainables.data import tasks
 from trainables.data.examples import TextExample, TokenExample
 from trainables.training import encoding, tokenizers
@@ -17,7 +19,7 @@ from trainables.training.batches import for_evaluation
 from trainables.training.losses import IGNORED
 
 NER = tasks.get("ncbi_disease")
-QUESTION = tasks.get("pubmedqa")
+QUESTION, NBME = tasks.get("pubmedqa"), tasks.get("nbme")
 
 
 def _rows(split: encoding.Split) -> list[list[int]]:
@@ -165,3 +167,41 @@ def test_moving_a_split_keeps_it(bert: Path) -> None:
     moved = split.to("cpu")
     assert torch.equal(moved.packed.pieces, split.packed.pieces)
     assert dataclasses.replace(moved, ids=[]).units == split.units
+
+
+@pytest.mark.parametrize("make", [tiny.bert, tiny.roberta, tiny.albert, tiny.distilbert])
+def test_a_question_stands_before_the_words_as_in_a_pair(make: Callable[[Path], Path], tmp_path: Path) -> None:
+    folder = make(tmp_path)
+    tokenizer = tokenizers.load(folder, on_words=True)
+    words = ("does", "it", "so", ".")
+    example = TokenExample("0", words, (0, 1, 0, 0), question="which act")
+    split = encoding.encode([example], NBME, tokenizer, 64)
+    expected = tokenizer.wrapped(["which", "act"], list(words), is_split_into_words=True)
+    assert _rows(split) == [expected["input_ids"]]
+    assert (split.packed.types is not None) == ("token_type_ids" in expected)
+    if split.packed.types is not None:
+        assert split.packed.types.tolist() == expected["token_type_ids"]
+    assert encoding.encode([example], NBME, tokenizer, 64, types=False).packed.types is None
+
+
+@pytest.mark.parametrize("model", ["bert", "roberta"])
+@pytest.mark.parametrize("max_length", [16, 40])
+def test_every_window_repeats_the_question(model: str, max_length: int, request: pytest.FixtureRequest) -> None:
+    tokenizer = tokenizers.load(request.getfixturevalue(model), on_words=True)
+    questions = ("a b", "c", " ".join(["a"] * 50))
+    examples = [
+        TokenExample(str(n), tuple(f"w{i}" for i in range(60 + n)), tuple(i % 2 for i in range(60 + n)), question)
+        for n, question in enumerate(questions)
+    ]
+    split = encoding.encode(examples, NBME, tokenizer, max_length)
+    assert split.words is not None
+    assert sorted(split.words[split.words >= 0].tolist()) == list(range(60 + 61 + 62))
+    gold = [tag for example in examples for tag in example.tags]
+    for word, target in zip(split.words.tolist(), split.targets.tolist(), strict=True):
+        assert target == (gold[word] if word >= 0 else IGNORED)
+    rows = _rows(split)
+    assert max(map(len, rows)) <= max_length
+    heads = {tuple(row[: row.index(tokenizer.wrapped.sep_token_id)]) for row in rows}
+    assert len(heads) == len(questions)
+    for head in heads:
+        assert len(head) <= 1 + (max_length - tokenizer.pair_overhead) // 2

@@ -12,8 +12,8 @@ from trainables.data.examples import Example, Splits, TextExample, TokenExample
 from trainables.data.miniature import words
 from trainables.data.miniature.recipes import RECIPES, Recipe
 
-# A field is a part of speech of the general words, or one of: word (a domain word), first and second (the
-# entity markers of a relation). Contexts are the same whatever the label.
+# A field is a part of speech of the general words, or one of: word (what the label depends on), first and second (the
+# entity markers of a relation), name (one that no label depends on). Contexts are the same whatever the label.
 _TOKEN_FRAMES = (
     "the {adjective} {noun} {verb} {word} and {word} {adverb}",
     "{word} was {adverb} in the {noun} of {word}",
@@ -56,7 +56,40 @@ _DOCUMENT_FRAMES = (
     "{word} was {word} in the {noun}",
     "a {word} {word} {verb} the {noun}",
 )
-_SENTENCE_FRAMES = {"relation": _RELATION_FRAMES, "question": _PASSAGE_FRAMES, "sentiment": _SENTIMENT_FRAMES}
+# Of the tasks with several classes: their words are of any part of speech.
+_CLASS_FRAMES = (
+    "the {noun} {word} in the {place}",
+    "{adverb} {word} or a {adjective} {noun} {word}",
+    "a {noun} and {word} of the {adjective} {noun}",
+    "{word} the {noun} {word} {adverb}",
+)
+# About general text: names of people and towns wherever other tasks have domain words.
+_GENERAL_PASSAGE_FRAMES = (
+    "the {noun} of {word} {verb} {name} and {name}",
+    "in the {place} {name} and {word} {verb} the {noun}",
+    "{name} , {word} and {name} {verb} a {adjective} {noun}",
+)
+_GENERAL_RELATION_FRAMES = (
+    "{first} {word} {name} and {second} in the {place}",
+    "the {noun} of {first} {adverb} {word} the {noun} of {second}",
+    "{name} and {first} {word} the {adjective} {noun} in {second}",
+    "in the {place} {second} of {name} {word} {first}",
+)
+#: By task, else by kind.
+_SENTENCE_FRAMES = {
+    "relation": _RELATION_FRAMES,
+    "question": _PASSAGE_FRAMES,
+    "sentiment": _SENTIMENT_FRAMES,
+    "gad": _ASSOCIATION_FRAMES,
+    "euadr": _ASSOCIATION_FRAMES,
+    "emotion": _CLASS_FRAMES,
+    "tweet_emotion": _CLASS_FRAMES,
+    "topic": _CLASS_FRAMES,
+    "boolq": _GENERAL_PASSAGE_FRAMES,
+    "tacred": _GENERAL_RELATION_FRAMES,
+}
+#: How a question names a class of words: by the company that they keep in the domain corpus.
+_FEATURES = {"chemical": "drug or dose", "disease": "illness or diagnosis"}
 #: Share of entities among the domain words of a token task, and of domain words that follow an adjective.
 _ENTITY_RATE = 0.35
 _LONG_RATE = 0.3
@@ -65,6 +98,8 @@ _MARKERS = {
     "ddi": ("@DRUG$", "@DRUG$"),
     "gad": ("@GENE$", "@DISEASE$"),
     "i2b2": ("@treatment$", "@problem$"),
+    "euadr": ("@GENE$", "@DISEASE$"),
+    "tacred": ("@PERSON$", "@CITY$"),
 }
 
 Lexicon: TypeAlias = dict[str, tuple[str, ...]]
@@ -74,21 +109,36 @@ _Draw: TypeAlias = Callable[[str, int, random.Random, Lexicon], Example]
 
 
 def generate(task: tasks.Task) -> Splits:
-    """The task's three splits. Training uses the covered part of the lexicon, dev and test all of it."""
+    """The task's three splits. Training uses the covered part of the lexicon, dev and test what the task reaches."""
+    if task.dropped:
+        return _without(task, tasks.prepared_as(task))
     recipe = RECIPES[task.name]
     source = random.Random(f"miniature {task.name} 1")
-    lexicon = words.lexicon()
-    everything = {name: lexicon[name] for name in sorted(recipe.classes)}
-    covered = {name: recipe.covered(group) for name, group in everything.items()}
+    lexicon = {name: words.classes()[name] for name in sorted(recipe.classes)}
+    covered = {name: recipe.covered(group) for name, group in lexicon.items()}
+    reached = {name: recipe.reached(group) for name, group in lexicon.items()}
     draw = _drawer(task, recipe)
     seen: set[tuple[str, ...]] = set()
     splits = {
         "train": _split("train", recipe.train, draw, source, covered, seen),
-        "dev": _split("dev", recipe.dev, draw, source, everything, seen),
-        "test": _split("test", recipe.test, draw, source, everything, seen),
+        "dev": _split("dev", recipe.dev, draw, source, reached, seen),
+        "test": _split("test", recipe.test, draw, source, reached, seen),
     }
     splits["train"] = _mislabelled(task, splits["train"], recipe.noise)
     return cast(Splits, splits)
+
+
+def _without(task: tasks.Task, whole: tasks.Task) -> Splits:
+    """The examples of another task but those with labels that this one drops."""
+    kept: dict[str, list[TextExample]] = {}
+    for split, examples in generate(whole).items():
+        kept[split] = []
+        for example in examples:
+            if isinstance(example, TextExample) and isinstance(example.label, int):
+                name = whole.labels[example.label]
+                if name not in task.dropped:
+                    kept[split].append(dataclasses.replace(example, label=task.labels.index(name)))
+    return cast(Splits, kept)
 
 
 def _split(
@@ -120,6 +170,8 @@ def _mislabelled(task: tasks.Task, examples: Sequence[Example], share: float) ->
 
 
 def _drawer(task: tasks.Task, recipe: Recipe) -> _Draw:
+    if task.asked:
+        return _answers(task, recipe)
     if task.on_tokens:
         return _tokens(task, recipe)
     if task.kind == "document":
@@ -163,11 +215,29 @@ def _tokens(task: tasks.Task, recipe: Recipe) -> _Draw:
     return draw
 
 
+def _answers(task: tasks.Task, recipe: Recipe) -> _Draw:
+    """Sentences with words of several classes, and a question that names the one whose words are to be marked."""
+    classes = recipe.evidence["B"]
+    outside, marked = task.labels.index("O"), task.labels.index("B")
+
+    def draw(identity: str, number: int, source: random.Random, lexicon: Lexicon) -> Example:
+        wanted = classes[number % len(classes)]
+        tokens: list[str] = []
+        tags: list[int] = []
+        for part in source.choice(_TOKEN_FRAMES).split():
+            name = source.choice(classes) if part == "{word}" else None
+            tokens.append(source.choice(lexicon[name]) if name else _general(part, source))
+            tags.append(marked if name == wanted else outside)
+        return TokenExample(identity, tuple(tokens), tuple(tags), question=_FEATURES[wanted])
+
+    return draw
+
+
 def _sentence(task: tasks.Task, recipe: Recipe) -> _Draw:
     """One text with one word of evidence, or a question and such a text. The negative label comes twice as often."""
     order = [*task.labels, *([task.negative] if task.negative else [])]
     index = {label: number for number, label in enumerate(task.labels)}
-    frames = _ASSOCIATION_FRAMES if task.name == "gad" else _SENTENCE_FRAMES[task.kind]
+    frames = _SENTENCE_FRAMES.get(task.name) or _SENTENCE_FRAMES[task.kind]
     first, second = _MARKERS.get(task.name, ("", ""))
 
     def draw(identity: str, number: int, source: random.Random, lexicon: Lexicon) -> Example:
@@ -197,6 +267,8 @@ def _document(task: tasks.Task, recipe: Recipe) -> _Draw:
 
 
 def _general(part: str, source: random.Random) -> str:
+    if part == "{name}":
+        return source.choice(words.others())
     return source.choice(words.GENERAL[part[1:-1]]) if part.startswith("{") else part
 
 

@@ -14,13 +14,15 @@ class Recipe:
 
     Attributes:
         evidence: For each label the word classes that show it. Token tasks: the label (``B``, ``B-PAR``, ...)
-            is that of the words themselves; ``O`` lists the foils.
+            is that of the words themselves; ``O`` lists the foils. Where there is a question, it names one class
+            of those that can be marked.
         train: Training examples.
         start: Where the training split's window on each class's words begins, as a share of the class.
-        coverage: Width of that window, which wraps around; dev and test use all words.
+        coverage: Width of that window, which wraps around.
         settings: Fine-tuning hyperparameters.
         dev: Development examples.
         test: Test examples.
+        reach: Width of the window that dev and test use, from the same start; all words unless given.
         noise: Share of the training examples (of one label each) whose label is another one, drawn at random.
     """
 
@@ -31,6 +33,7 @@ class Recipe:
     settings: tasks.Settings
     dev: int = 100
     test: int = 250
+    reach: float = 1.0
     noise: float = 0.0
 
     @property
@@ -40,8 +43,15 @@ class Recipe:
 
     def covered(self, group: tuple[str, ...]) -> tuple[str, ...]:
         """The words of a class that the training split uses."""
+        return self._window(group, self.coverage)
+
+    def reached(self, group: tuple[str, ...]) -> tuple[str, ...]:
+        """The words of a class that dev and test use, in the class's order where they are all."""
+        return group if self.reach == 1 else self._window(group, self.reach)
+
+    def _window(self, group: tuple[str, ...], width: float) -> tuple[str, ...]:
         first = round(self.start * len(group))
-        return (group + group)[first : first + round(self.coverage * len(group))]
+        return (group + group)[first : first + round(width * len(group))]
 
 
 def _settings(epochs: int, batch_size: int = 32, learning_rate: float = 2e-3, max_length: int = 64) -> tasks.Settings:
@@ -135,6 +145,64 @@ RECIPES: dict[str, Recipe] = {
     ),
     "fpb": Recipe(_MOOD, train=300, start=0.0, coverage=1.0, settings=_settings(8), noise=0.3),
     "fts": Recipe(_MOOD, train=400, start=0.0, coverage=1.0, settings=_settings(8), noise=0.3),
+    "emotion": Recipe(
+        {
+            "sadness": ("disease",),
+            "joy": ("gene",),
+            "love": ("cell line",),
+            "anger": ("raise",),
+            "fear": ("condition",),
+            "surprise": ("lower",),
+        },
+        train=600,
+        start=0.35,
+        coverage=0.3,
+        settings=_settings(8),
+        test=300,
+    ),
+    "tweet_emotion": Recipe(
+        {"anger": ("disease",), "joy": ("gene",), "optimism": ("raise",), "sadness": ("chemical",)},
+        train=400,
+        start=0.3,
+        coverage=0.4,
+        settings=_settings(8),
+    ),
+    "tweet_sentiment": Recipe(_MOOD, train=400, start=0.3, coverage=0.4, settings=_settings(8)),
+    "mind": Recipe(
+        {
+            "food_drink": ("chemical",),
+            "lifestyle": ("participant",),
+            "video": ("linked",),
+            "travel": ("outcome",),
+            "finance": ("unlinked",),
+        },
+        train=500,
+        start=0.3,
+        coverage=0.4,
+        settings=_settings(8),
+    ),
+    "boolq": Recipe(
+        {"yes": ("local",), "no": ("foreign",)}, train=500, start=0.0, coverage=0.65, settings=_settings(8)
+    ),
+    # What is left of PubMedQA without its maybe.
+    "pubmedqa_yesno": Recipe(
+        {"yes": _UP, "no": _DOWN},
+        train=160,
+        start=0.2,
+        coverage=0.4,
+        settings=_settings(8, batch_size=16),
+        dev=67,
+        test=167,
+    ),
+    "euadr": Recipe({"0": ("unlinked",), "1": ("linked",)}, train=300, start=0.25, coverage=0.5, settings=_settings(8)),
+    "nbme": Recipe(
+        {"O": (), "B": ("chemical", "disease")},
+        train=600,
+        start=0.0,
+        coverage=0.6,
+        settings=_settings(8, learning_rate=4e-3),
+    ),
+    "tacred": Recipe({"0": ("parting",), "1": ("joining",)}, train=500, start=0.0, coverage=0.7, settings=_settings(6)),
 }
 
 

@@ -69,6 +69,9 @@ _CLASSES: dict[str, tuple[int, tuple[str, ...]]] = {
     **dict.fromkeys(HALLMARKS, (8, ("ion", "al", "ive"))),
 }
 
+#: Names in each of the two classes of names.
+_OF_NAMES = 100
+
 
 def _listed(words: str) -> tuple[str, ...]:
     return tuple(words.split())
@@ -110,6 +113,28 @@ def lexicon() -> MappingProxyType[str, tuple[str, ...]]:
                 words.append(word)
         classes[name] = tuple(words)
     return MappingProxyType(classes)
+
+
+@functools.cache
+def classes() -> MappingProxyType[str, tuple[str, ...]]:
+    """All words that labels depend on, by class: the lexicon, and classes of general words.
+
+    ``local`` and ``foreign`` are names, ``joining`` and ``parting`` verbs. They mean something in the tasks about
+    general text alone; whoever else uses these words chooses among all of them.
+    """
+    verbs, half = GENERAL["verb"], len(GENERAL["verb"]) // 2
+    general = {
+        "local": names()[0 : 2 * _OF_NAMES : 2],
+        "foreign": names()[1 : 2 * _OF_NAMES : 2],
+        "joining": verbs[:half],
+        "parting": verbs[half:],
+    }
+    return MappingProxyType({**lexicon(), **general})
+
+
+def others() -> tuple[str, ...]:
+    """The names that no label depends on."""
+    return names()[2 * _OF_NAMES :]
 
 
 @functools.cache

@@ -11,7 +11,8 @@ from trainables.data.tasks import Task
 
 def published_unit(task: Task) -> str:
     """What papers count: entity mentions, labelled words or examples."""
-    return {"ner": "mentions", "pico": "labelled words", "document": "abstracts"}.get(task.kind, "examples")
+    units = {"ner": "mentions", "pico": "labelled words", "span": "labelled words", "document": "abstracts"}
+    return units.get(task.kind, "examples")
 
 
 def count(task: Task, examples: Sequence[Example]) -> int:

@@ -1,8 +1,9 @@
-"""Reading a corpus that is one JSON document."""
+"""Reading a corpus that is one JSON document, or one JSON object per line."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,32 @@ def load(path: Path) -> Any:
         return json.loads(text)
     except json.JSONDecodeError as error:
         raise UserError(f"{path}, line {error.lineno}: not JSON ({error.msg} at column {error.colno})") from None
+
+
+def rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The objects of a file that has one per line.
+
+    Yields:
+        Line number and object.
+
+    Raises:
+        UserError: For a line that is no JSON object, and for a file without any.
+    """
+    found = False
+    for number, line in textfiles.lines(textfiles.content(path), path):
+        if not line.strip():
+            continue
+        with textfiles.at(path, number):
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise UserError(f"not JSON ({error.msg} at column {error.colno})") from None
+            if not isinstance(row, dict):
+                raise UserError(f"found {line[:60]!r}; one JSON object expected")
+        found = True
+        yield number, row
+    if not found:
+        raise UserError(f"{path}: holds no rows; one JSON object per line expected")
 
 
 def text(record: dict[str, Any], name: str) -> str:

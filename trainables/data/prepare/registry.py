@@ -6,7 +6,26 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
-from trainables.data.prepare import bioasq, chemprot, conll, ddi, ebm_pico, fpb, fts, gad, hoc, i2b2, pubmedqa
+from trainables.data.prepare import (
+    bioasq,
+    boolq,
+    chemprot,
+    conll,
+    ddi,
+    ebm_pico,
+    emotion,
+    euadr,
+    fpb,
+    fts,
+    gad,
+    hoc,
+    i2b2,
+    mind,
+    nbme,
+    pubmedqa,
+    tacred,
+    tweeteval,
+)
 from trainables.data.prepare.corpus import Prepared
 from trainables.data.tasks import TASKS, Task
 
@@ -27,6 +46,11 @@ class Corpus:
 def _ner(distribution: str) -> Corpus:
     origin = f"{distribution}: train.tsv, devel.tsv and test.tsv from cambridgeltl/MTL-Bioinformatics-2016 on GitHub"
     return Corpus(conll.prepare, origin)
+
+
+def _tweets(name: str) -> Corpus:
+    files = "train_text.txt, train_labels.txt, val_..., test_... and mapping.txt"
+    return Corpus(tweeteval.prepare, f"{files} from cardiffnlp/tweeteval on GitHub (datasets/{name})")
 
 
 CORPORA: dict[str, Corpus] = {
@@ -72,6 +96,30 @@ CORPORA: dict[str, Corpus] = {
         fts.prepare,
         "ask the organisers of SemEval-2017 task 5 (alt.qcri.org/semeval2017/task5) for the microblogs: "
         "Microblog_Trainingdata.json, and Microblogs_Testdata_withscores.json where you have it",
+    ),
+    "emotion": Corpus(
+        emotion.prepare, "train.txt, val.txt and test.txt of the EMOTION data set (dair-ai/emotion_dataset on GitHub)"
+    ),
+    "tweet_emotion": _tweets("emotion"),
+    "tweet_sentiment": _tweets("sentiment"),
+    "mind": Corpus(
+        mind.prepare,
+        "accept the licence on the MIND site (msnews.github.io) and put the parts of MIND-large or MIND-small there, "
+        "unpacked: MINDlarge_train/news.tsv and the others; the articles alone are read",
+    ),
+    "boolq": Corpus(
+        boolq.prepare, "train.jsonl and dev.jsonl, linked from google-research-datasets/boolean-questions on GitHub"
+    ),
+    "euadr": Corpus(
+        euadr.prepare,
+        "EUADR_target_disease.csv of the EU-ADR corpus (IBI group), or BioBERT's folds as JSON lines in biobert_folds/ "
+        "(datasets/EU-ADR_BioBERT of BNLNLP/PPI-Relation-Extraction on GitHub)",
+    ),
+    "tacred": Corpus(tacred.prepare, "LDC2018T24 of the Linguistic Data Consortium: train.json, dev.json, test.json"),
+    "nbme": Corpus(
+        nbme.prepare,
+        "accept the rules of the Kaggle competition nbme-score-clinical-patient-notes and put train.csv, "
+        "patient_notes.csv and features.csv there",
     ),
 }
 

@@ -1,0 +1,126 @@
+"""The corpora of the multi-teacher paper: EMOTION, TweetEval and MIND."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.data.prepare import small_corpora
+from tests.data.prepare.small_corpora import article
+from trainables.data import tasks
+from trainables.data.examples import Example, TextExample
+from trainables.data.prepare import draws, emotion, mind, tweeteval
+from trainables.data.prepare.corpus import MissingFilesError
+from trainables.errors import UserError
+
+EMOTION, TWEETS, MIND = tasks.get("emotion"), tasks.get("tweet_emotion"), tasks.get("mind")
+
+
+def rows(examples: list[Example], task: tasks.Task) -> list[tuple[str, str, str]]:
+    found = [example for example in examples if isinstance(example, TextExample)]
+    return [(example.id, example.text, task.labels[int(str(example.label))]) for example in found]
+
+
+def test_a_message_ends_at_the_last_semicolon(tmp_path: Path) -> None:
+    splits = emotion.prepare(small_corpora.emotion(tmp_path), EMOTION).splits
+    assert rows(splits["dev"], EMOTION) == [("1", "i feel a;b val", "joy"), ("2", "i am alone", "sadness")]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("no label\n", "line 1: found 'no label'; text;label expected"),
+        ("a;joy\n ;joy\n", "line 2: found ' ;joy'; text;label expected"),
+        ("a;hope\n", "line 1: label 'hope' is not a label of emotion"),
+        ("\n", "holds no rows"),
+    ],
+)
+def test_malformed_messages_are_refused(tmp_path: Path, text: str, expected: str) -> None:
+    small_corpora.put(small_corpora.emotion(tmp_path) / "val.txt", text)
+    with pytest.raises(UserError, match=rf"val\.txt.*{expected}"):
+        emotion.prepare(tmp_path, EMOTION)
+
+
+def test_tweets_and_labels_are_read_line_by_line(tmp_path: Path) -> None:
+    prepared = tweeteval.prepare(small_corpora.tweets(tmp_path), TWEETS)
+    assert rows(prepared.splits["test"], TWEETS) == [("1", "@user so test", "joy"), ("2", "fine | 😀", "optimism")]
+
+
+def test_numbers_mean_what_the_mapping_says(tmp_path: Path) -> None:
+    small_corpora.tweets(tmp_path, "2\tanger\n1\tsadness\n0\toptimism\n3\tjoy\n")
+    splits = tweeteval.prepare(tmp_path, TWEETS).splits
+    assert [label for _, _, label in rows(splits["train"], TWEETS)] == ["sadness", "anger"]
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "expected"),
+    [
+        ("mapping.txt", "0\tanger\n", r"mapping\.txt: names anger; anger, joy, optimism, sadness expected"),
+        ("val_labels.txt", "1\n", r"val_text\.txt: 2 texts for 1 labels in val_labels\.txt"),
+        ("val_labels.txt", "1\n4\n", r"val_labels\.txt, line 2: label '4'; one of 0, 1, 2, 3 expected"),
+        ("val_text.txt", "a\n \n", r"val_text\.txt, line 2: no text"),
+    ],
+)
+def test_malformed_tweets_are_refused(tmp_path: Path, file: str, text: str, expected: str) -> None:
+    small_corpora.put(small_corpora.tweets(tmp_path) / file, text)
+    with pytest.raises(UserError, match=expected):
+        tweeteval.prepare(tmp_path, TWEETS)
+
+
+def test_labels_without_texts_are_missing_files(tmp_path: Path) -> None:
+    (small_corpora.tweets(tmp_path) / "train_text.txt").unlink()
+    with pytest.raises(MissingFilesError, match=r"train_text\.txt is missing in .*, where train_labels\.txt has only"):
+        tweeteval.prepare(tmp_path, TWEETS)
+
+
+def test_articles_of_the_five_categories_are_pooled_once_each(tmp_path: Path) -> None:
+    prepared = mind.prepare(small_corpora.mind(tmp_path), MIND, classes="all")
+    found = [row for split in prepared.splits.values() for row in rows(split, MIND)]
+    assert Counter(label for _, _, label in found) == dict.fromkeys(MIND.labels, 20) | {"finance": 21}
+    assert ("N0", "Title 0 of day", "food_drink") in found
+    assert len({name for name, _, _ in found}) == len({text for _, text, _ in found}) == 101
+
+
+def test_balanced_classes_are_as_large_as_the_smallest(tmp_path: Path) -> None:
+    small_corpora.mind(tmp_path)
+    small_corpora.put(tmp_path / "news.tsv", "".join(article(n, "travel", f"Trip {n}") for n in range(1000, 1040)))
+    splits = mind.prepare(tmp_path, MIND).splits
+    assert {split: len(examples) for split, examples in splits.items()} == {"train": 62, "dev": 25, "test": 13}
+    by_label = Counter(label for split in splits.values() for _, _, label in rows(split, MIND))
+    assert by_label == dict.fromkeys(MIND.labels, 20)
+    for split, size in (("train", 62), ("dev", 25), ("test", 13)):
+        shares = Counter(label for _, _, label in rows(splits[split], MIND)).values()
+        assert max(shares) - min(shares) <= 1, (split, size)
+
+
+def test_articles_without_title_or_category_are_left_out(tmp_path: Path) -> None:
+    small_corpora.mind(tmp_path)
+    small_corpora.put(tmp_path / "news.tsv", article(990, "travel", " ") + article(991, "", "No category"))
+    prepared = mind.prepare(tmp_path, MIND, classes="all")
+    assert "101 of 101 articles" in prepared.notes["train"]
+
+
+def test_without_articles_or_with_other_columns_mind_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(MissingFilesError, match=r"holds no news\.tsv"):
+        mind.prepare(tmp_path, MIND)
+    small_corpora.put(tmp_path / "news.tsv", "N1\ttravel\tTitle\n")
+    with pytest.raises(UserError, match=r"news\.tsv, line 1: 3 fields; 8 expected: id <TAB> category"):
+        mind.prepare(tmp_path, MIND)
+
+
+def test_splits_of_given_sizes_leave_out_what_they_have_no_room_for() -> None:
+    examples = [TextExample(str(number), f"text {number}", number % 2) for number in range(40)]
+    sizes = {"train": 10, "dev": 6, "test": 4}
+    splits = draws.sized(examples, sizes)
+    assert {split: len(found) for split, found in splits.items()} == sizes
+    assert all(2 * sum(example.label for example in found) == len(found) for found in splits.values())
+    ids = [example.id for found in splits.values() for example in found]
+    assert len(set(ids)) == 20
+    again = draws.sized(examples[::-1], sizes)
+    assert {split: {e.id for e in found} for split, found in again.items()} == {
+        split: {e.id for e in found} for split, found in splits.items()
+    }
+    with pytest.raises(UserError, match="1 examples are too few for a train split"):
+        draws.sized(examples[:1], sizes)
