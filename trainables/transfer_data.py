@@ -121,5 +121,6 @@ def evaluate(stage: Evaluation, context: Context) -> Run:
         "max_length": objective.max_length,
         "max_length_asked": stage.max_length,
         "examples": {name: len(split.ids) for name, split in objective.splits.items()},
+        "class_accuracy": objective.class_accuracies(),
     }
     return Result(found, facts=facts)

@@ -14,7 +14,7 @@ from trainables.data import tasks
 from trainables.data.examples import SPLITS
 from trainables.data.tasks import Task
 from trainables.errors import UserError
-from trainables.training import batches, encoding, evaluation, losses, models, predictions, tokenizers
+from trainables.training import batches, class_metrics, encoding, evaluation, losses, models, predictions, tokenizers
 from trainables.training.batches import Batch
 from trainables.training.encoding import Split
 from trainables.training.loop import Training
@@ -112,6 +112,17 @@ class Classification:
         found = evaluation.score(self.task, self.splits[name], logits) | more
         return {f"{name}/{metric}": value for metric, value in found.items()}
 
+    def class_accuracies(self) -> dict[str, dict[str, float]]:
+        """By split, the share of each label's units that are right; nothing where an example may have several."""
+        if self.task.multi_label:
+            return {}
+        return {
+            name: class_metrics.class_accuracies(
+                self.task, self.splits[name].gold, evaluation.per_example(self.splits[name], decided)
+            )
+            for name, decided in ((name, evaluation.decide(self.task, self.logits[name])) for name in ("dev", "test"))
+        }
+
     def write_predictions(self, path: Path) -> None:
         """Writes the predictions of dev and test."""
         parts = []
@@ -180,6 +191,7 @@ def finish(
         "max_length": objective.max_length,
         "max_length_asked": max_length_asked,
         "examples": {name: len(split.ids) for name, split in objective.splits.items()},
+        "class_accuracy": objective.class_accuracies(),
     }
     return Result(metrics, training.history, facts)
 

@@ -12,12 +12,13 @@ from torch import Tensor
 
 from trainables.context import Context, Progress
 from trainables.data.tasks import Task
-from trainables.training import devices, metrics, models
+from trainables.training import class_metrics, devices, metrics, models
 from trainables.training.batches import Batch
 from trainables.training.encoding import Split
 
 T = TypeVar("T")
 
+_BINARY = frozenset(class_metrics.binary_tasks())
 #: Logits of a word that tokenises to nothing: ``O`` beyond doubt. Finite, so that averages over models stay so.
 _ABSENT = -10.0
 
@@ -90,7 +91,10 @@ def decide(task: Task, logits: numpy.ndarray) -> numpy.ndarray:
 
 
 def score(task: Task, split: Split, logits: numpy.ndarray) -> dict[str, float]:
-    """The task's metrics of logits over a split, with ``ece`` where texts are labelled; none for an empty split."""
+    """The task's metrics of logits over a split; none for an empty split.
+
+    Where texts are labelled with ``ece``, and with ``auroc`` where they have one of two labels.
+    """
     if not split.ids:
         return {}
     decided = decide(task, logits)
@@ -99,6 +103,8 @@ def score(task: Task, split: Split, logits: numpy.ndarray) -> dict[str, float]:
         confidence = metrics.confidences(logits, task.multi_label)
         correct = decided == numpy.array(split.gold)
         found["ece"] = metrics.expected_calibration_error(confidence.reshape(-1), correct.reshape(-1))
+    if task.corpus in _BINARY:
+        found["auroc"] = class_metrics.auroc(task, split.gold, logits)
     return found
 
 
