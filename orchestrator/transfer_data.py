@@ -218,7 +218,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     teaching["learning_rate"] = given.teacher_learning_rate
     experiment = Experiment(
         target.name,
-        next(iter(options.model_names("student", given.student, (preset["student"],)).items())),
+        _one_model(given.student or preset["student"]),
         data,
         given.random_seed,
         {name: value for name, value in teaching.items() if value is not None},
@@ -232,6 +232,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     teachers = options.model_names("teachers", given.teachers, preset["teachers"])
     seeds = options.seeds(given.seeds, options.PRESETS[given.preset].seeds)
     return sweep.run(how, with_folds(recipes(experiment, teachers, transfer, seeds)), report=show)
+
+
+def _one_model(text: str) -> tuple[str, Stage]:
+    found = options.model_names("student", text, ())
+    if len(found) > 1:
+        raise UserError(f"--student={text!r} names {len(found)} models; give one model, and run the command for each")
+    return next(iter(found.items()))
 
 
 def _transfer_sets(names: Sequence[str]) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from orchestrator.leaderboard.multi_teacher.tables import (
+from orchestrator.leaderboard.multi_teacher.comparison import (
     ACCURACY,
     DEV_ACCURACY,
     Table,

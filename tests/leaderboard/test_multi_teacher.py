@@ -1,0 +1,115 @@
+"""The multi-teacher tables: fed with the thesis's own numbers they are the thesis's tables."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from orchestrator.engine.store import Store
+from orchestrator.leaderboard import multi_teacher, rows
+from orchestrator.leaderboard.multi_teacher import comparison
+from orchestrator.leaderboard.published import published
+from tests.leaderboard.synthetic import row
+from trainables.errors import UserError
+
+THREE = ("bert_base", "roberta_base", "deberta_base")
+TWO = THREE[:2]
+
+
+def thesis(task: str) -> list[dict[str, Any]]:
+    """The thesis's accuracies on a task as rows of ours; its tables of classes leave out what was not distilled."""
+    printed = published("multi_teacher")
+    printed = printed[(printed["task"] == task) & (printed["metric"] == "accuracy")]
+    made = []
+    groups = printed.assign(teacher=printed["teacher"].fillna("")).groupby(["method", "model", "teacher"], sort=False)
+    for (method, model, teacher), part in groups:
+        classes = {str(each["label"]): each["value"] for _, each in part.iterrows() if each["label"] == each["label"]}
+        dev = part[part["split"] == "dev"]["value"]
+        made.append(
+            row(
+                task,
+                50.0,
+                method=method,
+                model=model,
+                teachers=teacher.split("+") if teacher else [],
+                dev_score=float(dev.iloc[0]) if len(dev) else None,
+                class_accuracy=classes or None,
+                row_key=f"{len(made):032x}",
+                alpha=None if method == "finetune" else 0.5,
+            )
+        )
+    return made
+
+
+def frame(made: list[dict[str, Any]]) -> pd.DataFrame:
+    return rows.to_pandas(rows.table(made))
+
+
+@pytest.mark.parametrize(
+    ("task", "teachers", "labels"),
+    [
+        ("emotion", THREE, 6),
+        ("tweet_emotion", THREE, 4),
+        ("tweet_sentiment", TWO, 3),
+    ],
+)
+def test_the_thesis_numbers_give_the_thesis_tables(task: str, teachers: tuple[str, ...], labels: int) -> None:
+    (table,) = multi_teacher.tables(frame(thesis(task)), task)
+    assert (table.student, table.teachers) == ("distilbert", teachers)
+    assert len(table.labels) == labels
+    assert table.strategies == ("expertise", "average_logits", "random_teacher")
+    for place, cell in table.printed.items():
+        assert table.ours[place].mean == cell.mean, place
+    checked = 0
+    for strategy in table.strategies:
+        for teacher in teachers:
+            theirs = comparison.printed_median(task, "distilbert", strategy, teacher)
+            mine = table.median(strategy, teacher)
+            assert mine is not None
+            assert theirs is not None
+            checked += abs(mine - theirs) < 0.06
+    assert checked >= 3 * len(teachers) - 2, "two of its medians are not those of its own numbers"
+
+
+def test_accuracies_are_means_over_seeds_with_their_spread() -> None:
+    labels = {"sadness": 90.0, "joy": 70.0}
+    made = [
+        row("emotion", 60.0, model=name, class_accuracy=labels, row_key=f"{place:032x}", seed=0)
+        for place, name in enumerate(TWO)
+    ]
+    for seed, change in enumerate((0.0, 4.0)):
+        accuracies = {label: value + change for label, value in labels.items()}
+        columns = {"method": "ca_mkd", "model": "small", "teachers": list(TWO), "alpha": 0.5}
+        made.append(
+            row("emotion", 60.0 + change, seed=seed, class_accuracy=accuracies, row_key=f"{9 + seed:032x}", **columns)
+        )
+    (table,) = multi_teacher.tables(frame(made), "emotion")
+    cell = table.ours["ca_mkd", "joy"]
+    assert (cell.mean, cell.seeds) == (72.0, 2)
+    assert cell.std == pytest.approx(2.828, abs=1e-3)
+    assert table.median("ca_mkd", "bert_base") == 2.0
+    assert table.printed == {}, "the thesis has no student of this name"
+
+
+def test_rows_that_looked_at_test_are_told(tmp_path: Any) -> None:
+    columns = {"method": "expertise", "model": "small", "teachers": list(TWO), "expertise_split": "test"}
+    made = [row("emotion", 60.0, row_key="1" * 32, **columns)]
+    (table,) = multi_teacher.tables(frame(made), "emotion")
+    assert "looked at test data" in table.notes[0]
+    output = io.StringIO()
+    for block in multi_teacher.blocks(frame(made), "emotion", Store(str(tmp_path))):
+        Console(file=output, width=150).print(block)
+    assert "looked at test data" in output.getvalue()
+
+
+def test_a_task_or_sweep_without_rows_is_refused_with_the_nearest() -> None:
+    made = frame(thesis("emotion"))
+    with pytest.raises(UserError, match=r"no rows of distillation from several teachers on 'emotoin'.*'emotion'"):
+        multi_teacher.choose_sweep(made, "emotoin", None)
+    with pytest.raises(UserError, match=r"no sweep 'gird'.*did you mean 'grid'"):
+        multi_teacher.choose_sweep(made, "emotion", "gird")
+    assert len(multi_teacher.choose_sweep(made, "emotion", None)) == len(made)
