@@ -7,7 +7,17 @@ import os
 import sys
 from collections.abc import Sequence
 
-from orchestrator.leaderboard.commands import common, doktra, export, grid, multi_teacher, rebuild, show, sql
+from orchestrator.leaderboard.commands import (
+    common,
+    doktra,
+    export,
+    grid,
+    multi_teacher,
+    rebuild,
+    show,
+    sql,
+    transfer_data,
+)
 from trainables.errors import UserError
 
 
@@ -25,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in (show, grid, doktra, multi_teacher, sql, export, rebuild):
+    for command in (show, grid, doktra, multi_teacher, transfer_data, sql, export, rebuild):
         command.add(subparsers)
     parsed = parser.parse_args(arguments)
     try:

@@ -51,6 +51,11 @@ class Comparison:
     printed_closed: Mapping[tuple[str, str], float]
 
 
+def belonging(rows: pd.DataFrame, task: str) -> pd.Series[bool]:
+    """Which rows are of students that were distilled into on transfer data, evaluated on a task."""
+    return rows["method"].str.startswith(_DISTILLED) & (rows["task"] == task)
+
+
 def compare(rows: pd.DataFrame, task: str) -> Comparison:
     """Fills the table with rows of one sweep.
 
@@ -64,7 +69,7 @@ def compare(rows: pd.DataFrame, task: str) -> Comparison:
     student = str(distilled["model"].iloc[0]) if len(distilled) else ""
     ours: dict[tuple[str, str], Cell] = {}
     for row in (distilled, tuned):
-        for (method, teachers), part in row.groupby([row["method"], row["teachers"].map(_joined)]):
+        for (method, teachers), part in row.groupby([row["method"], row["teachers"].map(_joined)], sort=False):
             ours[str(method).partition("_")[2], str(teachers) or OWN_LABELS] = _cell(part)
     teachers = tuple(dict.fromkeys(name for names in distilled["teachers"] for name in names))
     for name in teachers:

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from orchestrator.engine.store import Store
 from orchestrator.leaderboard import multi_teacher, rows
+from orchestrator.leaderboard.commands import common
 from orchestrator.leaderboard.multi_teacher import comparison
 from orchestrator.leaderboard.published import published
 from tests.leaderboard.synthetic import row
@@ -108,8 +109,8 @@ def test_rows_that_looked_at_test_are_told(tmp_path: Any) -> None:
 
 def test_a_task_or_sweep_without_rows_is_refused_with_the_nearest() -> None:
     made = frame(thesis("emotion"))
-    with pytest.raises(UserError, match=r"no rows of distillation from several teachers on 'emotoin'.*'emotion'"):
-        multi_teacher.choose_sweep(made, "emotoin", None)
+    with pytest.raises(UserError, match="no rows of such a thing"):
+        common.choose_sweep(made, multi_teacher.belonging(made, "mind"), "such a thing", None)
     with pytest.raises(UserError, match=r"no sweep 'gird'.*did you mean 'grid'"):
-        multi_teacher.choose_sweep(made, "emotion", "gird")
-    assert len(multi_teacher.choose_sweep(made, "emotion", None)) == len(made)
+        common.choose_sweep(made, multi_teacher.belonging(made, "emotion"), "such a thing", "gird")
+    assert len(common.choose_sweep(made, multi_teacher.belonging(made, "emotion"), "such a thing", None)) == len(made)

@@ -71,6 +71,29 @@ def load_frame(arguments: argparse.Namespace) -> tuple[Store, pd.DataFrame]:
     return store, rows.to_pandas(table)
 
 
+def choose_sweep(rows: pd.DataFrame, belong: pd.Series[bool], what: str, sweep: str | None) -> pd.DataFrame:
+    """All rows of one sweep: the one that is named, else of those with some rows the one that was started last.
+
+    Args:
+        rows: All there are.
+        belong: Which of them a table cannot be without.
+        what: These, in words, with what to run.
+        sweep: Name of the sweep, if one was named.
+
+    Raises:
+        UserError: For an unknown sweep, and where none has such rows.
+    """
+    from orchestrator.leaderboard.tables import latest_sweep
+
+    sweeps = sorted(set(rows["sweep"]))
+    if sweep is not None and sweep not in sweeps:
+        raise UserError(f"no sweep {sweep!r} in the leaderboard{did_you_mean(sweep, sweeps)}")
+    needed = rows[belong & (rows["sweep"] == sweep)] if sweep is not None else rows[belong]
+    if needed.empty:
+        raise UserError(f"no rows of {what}")
+    return rows[rows["sweep"] == (sweep or latest_sweep(needed))]
+
+
 def check_columns(names: Sequence[str], known: Sequence[str]) -> None:
     """Refuses a column that is not there.
 

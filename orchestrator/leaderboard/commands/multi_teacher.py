@@ -29,7 +29,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     task = tasks.get(arguments.task).name
     store, frame = common.load_frame(arguments)
-    rows = multi_teacher.choose_sweep(frame, task, arguments.sweep)
+    what = f"distillation from several teachers on {task!r}; run python -m orchestrator.multi_teacher --task {task}"
+    rows = common.choose_sweep(frame, multi_teacher.belonging(frame, task), what, arguments.sweep)
     console = terminal.console()
     for block in multi_teacher.blocks(rows, task, store, largest_only=not arguments.all):
         console.print(block)

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.leaderboard.settings import comparable
 from orchestrator.leaderboard.statistics import spread
-from orchestrator.leaderboard.tables import Cell, heading, latest_sweep
-from trainables.errors import UserError, did_you_mean
+from orchestrator.leaderboard.tables import Cell, heading
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -146,26 +145,9 @@ def printed_median(task: str, student: str, strategy: str, teacher: str) -> floa
     return float(rows["value"].iloc[0]) if len(rows) else None
 
 
-def choose_sweep(rows: pd.DataFrame, task: str, sweep: str | None) -> pd.DataFrame:
-    """The rows of one sweep: the one that is named, else of those with rows of the task the one started last.
-
-    Raises:
-        UserError: For an unknown sweep, and a task without rows.
-    """
-    sweeps = sorted(set(rows["sweep"]))
-    if sweep is not None and sweep not in sweeps:
-        raise UserError(f"no sweep {sweep!r} in the leaderboard{did_you_mean(sweep, sweeps)}")
-    several = rows["teachers"].map(lambda names: len(_names(names)) > 1) & (rows["task"] == task)
-    of_task = rows[several]
-    if sweep is not None:
-        of_task = of_task[of_task["sweep"] == sweep]
-    if of_task.empty:
-        known = sorted(set(rows[rows["teachers"].map(lambda names: len(_names(names)) > 1)]["task"]))
-        raise UserError(
-            f"no rows of distillation from several teachers on {task!r}"
-            f"{did_you_mean(task, known) if known else '; run python -m orchestrator.multi_teacher first'}"
-        )
-    return rows[rows["sweep"] == (sweep or latest_sweep(of_task))]
+def belonging(rows: pd.DataFrame, task: str) -> pd.Series[bool]:
+    """Which rows are of students that several teachers were distilled into on a task."""
+    return rows["teachers"].map(lambda names: len(_names(names)) > 1) & (rows["task"] == task)
 
 
 def _of(rows: pd.DataFrame, teachers: tuple[str, ...]) -> pd.Series[bool]:
