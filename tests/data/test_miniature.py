@@ -182,6 +182,21 @@ def test_planted_pairs_teach_words_that_the_target_lacks() -> None:
         assert _domain_words(first, "train") & _domain_words(second, "train"), (intermediate, target)
 
 
+def test_experts_know_all_words_of_their_classes_and_no_other_expert_does() -> None:
+    for name, experts in miniature.EXPERTS.items():
+        recipe, task = RECIPES[name], tasks.get(name)
+        for expert, labels in experts.items():
+            taught = _domain_words(tasks.get(expert), "train")
+            for label in task.labels:
+                of_label = {word for group in recipe.evidence[label] for word in words.lexicon()[group]}
+                wanted = _domain_words(task, "test") & of_label
+                if label in labels:
+                    assert wanted <= taught, (name, expert, label)
+                    assert wanted - _domain_words(task, "train"), (name, expert, label)
+                elif any(label in others for others in experts.values()):
+                    assert not wanted & taught, (name, expert, label)
+
+
 def test_unrelated_pairs_share_no_domain_word() -> None:
     for intermediate, target in miniature.UNRELATED:
         first, second = tasks.get(intermediate), tasks.get(target)

@@ -12,8 +12,9 @@ from trainables.data.examples import Example, Splits, TextExample, TokenExample
 from trainables.data.miniature import words
 from trainables.data.miniature.recipes import RECIPES, Recipe
 
-# A field is a part of speech of the general words, or one of: word (what the label depends on), first and second (the
-# entity markers of a relation), name (one that no label depends on). Contexts are the same whatever the label.
+# A field is a part of speech of the general words, or one of: word (what the label depends on), subject (the same, and
+# one word in the whole text), first and second (the entity markers of a relation), name (one that no label depends on).
+# Contexts are the same whatever the label.
 _TOKEN_FRAMES = (
     "the {adjective} {noun} {verb} {word} and {word} {adverb}",
     "{word} was {adverb} in the {noun} of {word}",
@@ -63,11 +64,12 @@ _CLASS_FRAMES = (
     "a {noun} and {word} of the {adjective} {noun}",
     "{word} the {noun} {word} {adverb}",
 )
-# About general text: names of people and towns wherever other tasks have domain words.
+# About general text: names of people and towns where other tasks have domain words. A passage is about one of them, as
+# texts are about something, which is lost when its words are drawn at random.
 _GENERAL_PASSAGE_FRAMES = (
-    "the {noun} of {word} {verb} {name} and {name}",
-    "in the {place} {name} and {word} {verb} the {noun}",
-    "{name} , {word} and {name} {verb} a {adjective} {noun}",
+    "the {noun} {subject} and {subject} the {noun}",
+    "in the {place} {subject} the {noun} {adverb} {subject}",
+    "the {adjective} {noun} {subject} and {noun} {subject}",
 )
 _GENERAL_RELATION_FRAMES = (
     "{first} {word} {name} and {second} in the {place}",
@@ -84,6 +86,7 @@ _SENTENCE_FRAMES = {
     "euadr": _ASSOCIATION_FRAMES,
     "emotion": _CLASS_FRAMES,
     "tweet_emotion": _CLASS_FRAMES,
+    "tweet_sentiment": _CLASS_FRAMES,
     "topic": _CLASS_FRAMES,
     "boolq": _GENERAL_PASSAGE_FRAMES,
     "tacred": _GENERAL_RELATION_FRAMES,
@@ -274,7 +277,8 @@ def _general(part: str, source: random.Random) -> str:
 
 def _filled(frame: str, source: random.Random, evidence: Sequence[str] = (), given: Mapping[str, str] = {}) -> str:
     parts = []
-    for part in frame.split():
+    subject = source.choice(evidence) if "{subject}" in frame else ""
+    for part in frame.replace("{subject}", subject).split():
         if part == "{word}":
             parts.append(source.choice(evidence))
         else:
