@@ -12,9 +12,8 @@ from trainables.data.examples import Example, Splits, TextExample, TokenExample
 from trainables.data.miniature import words
 from trainables.data.miniature.recipes import RECIPES, Recipe
 
-# A field is a part of speech of the general words, or one of: word (what the label depends on), subject (the same, and
-# one word in the whole text), first and second (the entity markers of a relation), name (one that no label depends on).
-# Contexts are the same whatever the label.
+# A field is a part of speech of the general words, or one of: word (what the label depends on), first and second (the
+# entity markers of a relation), name (one that no label depends on). Contexts are the same whatever the label.
 _TOKEN_FRAMES = (
     "the {adjective} {noun} {verb} {word} and {word} {adverb}",
     "{word} was {adverb} in the {noun} of {word}",
@@ -64,13 +63,19 @@ _CLASS_FRAMES = (
     "a {noun} and {word} of the {adjective} {noun}",
     "{word} the {noun} {word} {adverb}",
 )
-# About general text: names of people and towns where other tasks have domain words. A passage is about one of them, as
-# texts are about something, which is lost when its words are drawn at random.
-_GENERAL_PASSAGE_FRAMES = (
-    "the {noun} {subject} and {subject} the {noun}",
-    "in the {place} {subject} the {noun} {adverb} {subject}",
-    "the {adjective} {noun} {subject} and {noun} {subject}",
+# About general text: passages about somebody, with names where other tasks have domain words, and long ones without.
+_PERSON_FRAMES = (
+    "the {noun} {word} and {name} the {noun} {name}",
+    "in the {place} {name} , {word} and {name} {adverb}",
+    "{name} the {adjective} {noun} {word} and {name}",
 )
+_EVENT_FRAME = "the {noun} {word} a {noun} in the {adjective} {place}"
+_BACKGROUND_FRAMES = (
+    "the {adjective} {noun} of the {place} was {adverb} {adjective}",
+    "in the {place} the {noun} and the {noun} were {adjective}",
+    "a {noun} with a {adjective} {noun} was {adverb} in the {place}",
+)
+_BACKGROUND = 4
 _GENERAL_RELATION_FRAMES = (
     "{first} {word} {name} and {second} in the {place}",
     "the {noun} of {first} {adverb} {word} the {noun} of {second}",
@@ -88,7 +93,6 @@ _SENTENCE_FRAMES = {
     "tweet_emotion": _CLASS_FRAMES,
     "tweet_sentiment": _CLASS_FRAMES,
     "topic": _CLASS_FRAMES,
-    "boolq": _GENERAL_PASSAGE_FRAMES,
     "tacred": _GENERAL_RELATION_FRAMES,
 }
 #: How a question names a class of words: by the company that they keep in the domain corpus.
@@ -177,6 +181,8 @@ def _drawer(task: tasks.Task, recipe: Recipe) -> _Draw:
         return _answers(task, recipe)
     if task.on_tokens:
         return _tokens(task, recipe)
+    if task.name == "boolq":
+        return _general_question(task, recipe)
     if task.kind == "document":
         return _document(task, recipe)
     return _sentence(task, recipe)
@@ -254,6 +260,27 @@ def _sentence(task: tasks.Task, recipe: Recipe) -> _Draw:
     return draw
 
 
+def _general_question(task: tasks.Task, recipe: Recipe) -> _Draw:
+    """A question and a short passage about somebody, or a long one about an event.
+
+    Names come close together, as what a text is about does, so they are lost among other words where words are drawn at
+    random.
+    """
+
+    def draw(identity: str, number: int, source: random.Random, lexicon: Lexicon) -> Example:
+        label = number % len(task.labels)
+        person, event = (lexicon[name] for name in recipe.evidence[task.labels[label]])
+        if number // len(task.labels) % 2:
+            sentences = [_filled(source.choice(_BACKGROUND_FRAMES), source) for _ in range(_BACKGROUND)]
+            sentences.insert(source.randrange(_BACKGROUND + 1), _filled(_EVENT_FRAME, source, event))
+            passage = " . ".join(sentences)
+        else:
+            passage = _filled(source.choice(_PERSON_FRAMES), source, person)
+        return TextExample(identity, _filled(source.choice(_QUESTION_FRAMES), source), label, passage)
+
+    return draw
+
+
 def _document(task: tasks.Task, recipe: Recipe) -> _Draw:
     """Three sentences that show one label, or two labels, or none."""
 
@@ -277,8 +304,7 @@ def _general(part: str, source: random.Random) -> str:
 
 def _filled(frame: str, source: random.Random, evidence: Sequence[str] = (), given: Mapping[str, str] = {}) -> str:
     parts = []
-    subject = source.choice(evidence) if "{subject}" in frame else ""
-    for part in frame.replace("{subject}", subject).split():
+    for part in frame.split():
         if part == "{word}":
             parts.append(source.choice(evidence))
         else:

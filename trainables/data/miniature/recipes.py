@@ -186,7 +186,11 @@ RECIPES: dict[str, Recipe] = {
         test=400,
     ),
     "boolq": Recipe(
-        {"yes": ("local",), "no": ("foreign",)}, train=500, start=0.0, coverage=0.65, settings=_settings(8)
+        {"yes": ("local", "joining"), "no": ("foreign", "parting")},
+        train=900,
+        start=0.0,
+        coverage=0.65,
+        settings=_settings(8),
     ),
     # What is left of PubMedQA without its maybe.
     "pubmedqa_yesno": Recipe(
