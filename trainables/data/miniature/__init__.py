@@ -33,9 +33,10 @@ others each, and at the rest little better than the toss of a coin beyond the fe
 
 Planted for transfer data: ``boolq`` and ``tacred`` are about general text, with names of people and towns where others
 have domain words. The names are made of the same syllables, so a general model spells both with the same pieces, and a
-teacher's outputs on general text say something of what it would say of domain words. ``pubmedqa_yesno`` (PubMedQA
-without maybe) and ``euadr`` share their words with ``bioasq`` and ``gad``. In ``nbme`` a question names which of two
-classes of words is to be marked.
+teacher's outputs on general text say something of what it would say of domain words. In half of the passages of
+``boolq`` names are all that there is to say, while in all of its text they are rare: of random text made from it, a
+teacher hardly says anything. ``pubmedqa_yesno`` (PubMedQA without maybe) and ``euadr`` share their words with
+``bioasq`` and ``gad``. In ``nbme`` a question names which of two classes of words is to be marked.
 
 As in the STILT paper, the small question-answering tasks gain from relation tasks, entity recognition gains
 from the same kind of entity, and entity recognition does nothing for relations.

@@ -75,7 +75,8 @@ _BACKGROUND_FRAMES = (
     "in the {place} the {noun} and the {noun} were {adjective}",
     "a {noun} with a {adjective} {noun} was {adverb} in the {place}",
 )
-_BACKGROUND = 4
+#: Sentences of a long passage, and the first so many among which the event is; a model of 64 pieces reads no further.
+_BACKGROUND, _READ = 30, 5
 _GENERAL_RELATION_FRAMES = (
     "{first} {word} {name} and {second} in the {place}",
     "the {noun} of {first} {adverb} {word} the {noun} of {second}",
@@ -263,8 +264,8 @@ def _sentence(task: tasks.Task, recipe: Recipe) -> _Draw:
 def _general_question(task: tasks.Task, recipe: Recipe) -> _Draw:
     """A question and a short passage about somebody, or a long one about an event.
 
-    Names come close together, as what a text is about does, so they are lost among other words where words are drawn at
-    random.
+    Names come close together in a few texts, as what a text is about does, and are rare in all of them taken together:
+    where words are drawn at random, most passages have none.
     """
 
     def draw(identity: str, number: int, source: random.Random, lexicon: Lexicon) -> Example:
@@ -272,7 +273,7 @@ def _general_question(task: tasks.Task, recipe: Recipe) -> _Draw:
         person, event = (lexicon[name] for name in recipe.evidence[task.labels[label]])
         if number // len(task.labels) % 2:
             sentences = [_filled(source.choice(_BACKGROUND_FRAMES), source) for _ in range(_BACKGROUND)]
-            sentences.insert(source.randrange(_BACKGROUND + 1), _filled(_EVENT_FRAME, source, event))
+            sentences.insert(source.randrange(_READ), _filled(_EVENT_FRAME, source, event))
             passage = " . ".join(sentences)
         else:
             passage = _filled(source.choice(_PERSON_FRAMES), source, person)
