@@ -32,6 +32,15 @@ PINNED = {
     "pubmedqa": "2c665d2b4267",
     "bioasq": "85dc75f72796",
     "hoc": "bbace3a41b8d",
+    "emotion": "1e4f50b36d7f",
+    "tweet_emotion": "b4abcef945b9",
+    "tweet_sentiment": "aa295406c69a",
+    "mind": "b75270cf3261",
+    "boolq": "3dfecf1a3081",
+    "pubmedqa_yesno": "af9516de8940",
+    "euadr": "398e5a816e82",
+    "tacred": "da4d6a3d8feb",
+    "nbme": "654e75e170b2",
     "general": "b95365892802",
     "domain": "b3d6531724fa",
 }
@@ -180,6 +189,21 @@ def test_planted_pairs_teach_words_that_the_target_lacks() -> None:
         missing = _domain_words(second, "test") - _domain_words(second, "train")
         assert _domain_words(first, "train") & missing, (intermediate, target)
         assert _domain_words(first, "train") & _domain_words(second, "train"), (intermediate, target)
+
+
+def test_experts_know_all_words_of_their_classes_and_no_other_expert_does() -> None:
+    for name, experts in miniature.EXPERTS.items():
+        recipe, task = RECIPES[name], tasks.get(name)
+        for expert, labels in experts.items():
+            taught = _domain_words(tasks.get(expert), "train")
+            for label in task.labels:
+                of_label = {word for group in recipe.evidence[label] for word in words.lexicon()[group]}
+                wanted = _domain_words(task, "test") & of_label
+                if label in labels:
+                    assert wanted <= taught, (name, expert, label)
+                    assert wanted - _domain_words(task, "train"), (name, expert, label)
+                elif any(label in others for others in experts.values()):
+                    assert not wanted & taught, (name, expert, label)
 
 
 def test_unrelated_pairs_share_no_domain_word() -> None:

@@ -83,6 +83,8 @@ def test_relative_folders_mean_the_same_to_workers_elsewhere(
     assert chosen.models == {"small": Pretrained(str(folder.resolve()))}
     assert chosen.data == str((tmp_path / "data").resolve())
     assert list(resolve("--models", "my-model", "--data", "data").models) == ["my-model"]
+    assert resolve("--data", "random:3:data").data == f"random:3:{(tmp_path / 'data').resolve()}"
+    assert resolve("--data", "random:3:mini").data == "random:3:mini"
 
 
 def test_the_environment_names_the_storage(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,6 +159,8 @@ def test_an_empty_file_changes_nothing(tmp_path: Path) -> None:
         (["--sweep", "a/b"], r"--sweep='a/b' must be made of letters, digits"),
         (["--sweep", "../up"], r"--sweep='../up' must be made of"),
         (["--data", "/no/such/folder"], r"data folder '/no/such/folder' does not exist"),
+        (["--data", "random:0:/no/such/folder"], r"data folder '/no/such/folder' does not exist"),
+        (["--data", "random:mini"], r"data source 'random:mini': random:SEED:SOURCE expected"),
     ],
 )
 def test_impossible_values_are_refused(arguments: list[str], message: str) -> None:

@@ -101,6 +101,7 @@ def test_output_folder_that_cannot_be_written_to_is_refused(tmp_path: Path) -> N
     [
         ("ncbi_disease", TokenExample("a", ("x",) * 4, (1, 2, 1, 0)), 2, "mentions"),
         ("ebm_pico", TokenExample("a", ("x",) * 4, (1, 1, 3, 0)), 3, "labelled words"),
+        ("nbme", TokenExample("a", ("x",) * 4, (1, 1, 0, 0), "which"), 2, "labelled words"),
         ("hoc", TextExample("a", "x", (1, 1, *(0,) * 8)), 1, "abstracts"),
         ("gad", TextExample("a", "x", 1), 1, "examples"),
     ],

@@ -25,6 +25,9 @@ def test_a_tasks_corpus_is_its_training_texts() -> None:
     words = next(iter(corpora.read("task:bc2gm", "mini")))
     assert words == " ".join(sources.load("mini", "bc2gm")["train"][0].tokens)  # type: ignore[union-attr]
     assert corpora.fingerprint("task:bc2gm", "mini") != corpora.fingerprint("task:pubmedqa", "mini")
+    asked = sources.load("mini", "nbme")["train"][0]
+    expected = f"{asked.question} {' '.join(asked.tokens)}"  # type: ignore[union-attr]
+    assert next(iter(corpora.read("task:nbme", "mini"))) == expected
 
 
 def test_a_tasks_corpus_follows_its_data(tmp_path: Path) -> None:

@@ -26,6 +26,18 @@ is misled less; what it passes on to a student is better than the labels are. Tr
 labels by heart and becomes overconfident, which is what a confidence penalty is against. The other tasks have true
 labels, and a student that is trained for longer gains on them as much as from a teacher.
 
+Planted for several teachers: the classes of the tasks in :data:`EXPERTS` come in pairs whose words have the same
+endings, so that a model must know the words to tell them apart. Which pair it knows depends on the task that it was
+fine-tuned on before: after ``bc5disease`` it is good at two classes of ``emotion``, after ``bc2gm`` and ``i2b2`` at two
+others each, and at the rest little better than the toss of a coin beyond the few words that the task itself trains on.
+
+Planted for transfer data: ``boolq`` and ``tacred`` are about general text, with names of people and towns where others
+have domain words. The names are made of the same syllables, so a general model spells both with the same pieces, and a
+teacher's outputs on general text say something of what it would say of domain words. In half of the passages of
+``boolq`` names are all that there is to say, while in all of its text they are rare: of random text made from it, a
+teacher hardly says anything. ``pubmedqa_yesno`` (PubMedQA without maybe) and ``euadr`` share their words with
+``bioasq`` and ``gad``. In ``nbme`` a question names which of two classes of words is to be marked.
+
 As in the STILT paper, the small question-answering tasks gain from relation tasks, entity recognition gains
 from the same kind of entity, and entity recognition does nothing for relations.
 
@@ -44,11 +56,12 @@ import json
 from trainables.data import tasks
 from trainables.data.examples import Example, Splits, TokenExample
 from trainables.data.miniature import examples, text
-from trainables.data.miniature.recipes import MISLABELLED, PLANTED, RECIPES, UNRELATED, shared
+from trainables.data.miniature.recipes import EXPERTS, MISLABELLED, PLANTED, RECIPES, UNRELATED, shared
 from trainables.errors import UserError, did_you_mean
 
 __all__ = [
     "CORPORA",
+    "EXPERTS",
     "MISLABELLED",
     "PLANTED",
     "UNRELATED",

@@ -63,12 +63,20 @@ _CLASS_FRAMES = (
     "a {noun} and {word} of the {adjective} {noun}",
     "{word} the {noun} {word} {adverb}",
 )
-# About general text: names of people and towns wherever other tasks have domain words.
-_GENERAL_PASSAGE_FRAMES = (
-    "the {noun} of {word} {verb} {name} and {name}",
-    "in the {place} {name} and {word} {verb} the {noun}",
-    "{name} , {word} and {name} {verb} a {adjective} {noun}",
+# About general text: passages about somebody, with names where other tasks have domain words, and long ones without.
+_PERSON_FRAMES = (
+    "the {noun} {word} and {name} the {noun} {name}",
+    "in the {place} {name} , {word} and {name} {adverb}",
+    "{name} the {adjective} {noun} {word} and {name}",
 )
+_EVENT_FRAME = "the {noun} {word} a {noun} in the {adjective} {place}"
+_BACKGROUND_FRAMES = (
+    "the {adjective} {noun} of the {place} was {adverb} {adjective}",
+    "in the {place} the {noun} and the {noun} were {adjective}",
+    "a {noun} with a {adjective} {noun} was {adverb} in the {place}",
+)
+#: Sentences of a long passage, and the first so many among which the event is; a model of 64 pieces reads no further.
+_BACKGROUND, _READ = 30, 5
 _GENERAL_RELATION_FRAMES = (
     "{first} {word} {name} and {second} in the {place}",
     "the {noun} of {first} {adverb} {word} the {noun} of {second}",
@@ -84,8 +92,8 @@ _SENTENCE_FRAMES = {
     "euadr": _ASSOCIATION_FRAMES,
     "emotion": _CLASS_FRAMES,
     "tweet_emotion": _CLASS_FRAMES,
+    "tweet_sentiment": _CLASS_FRAMES,
     "topic": _CLASS_FRAMES,
-    "boolq": _GENERAL_PASSAGE_FRAMES,
     "tacred": _GENERAL_RELATION_FRAMES,
 }
 #: How a question names a class of words: by the company that they keep in the domain corpus.
@@ -174,6 +182,8 @@ def _drawer(task: tasks.Task, recipe: Recipe) -> _Draw:
         return _answers(task, recipe)
     if task.on_tokens:
         return _tokens(task, recipe)
+    if task.name == "boolq":
+        return _general_question(task, recipe)
     if task.kind == "document":
         return _document(task, recipe)
     return _sentence(task, recipe)
@@ -247,6 +257,27 @@ def _sentence(task: tasks.Task, recipe: Recipe) -> _Draw:
         if task.pair:
             return TextExample(identity, _filled(source.choice(_QUESTION_FRAMES), source), index[label], text)
         return TextExample(identity, text, index[label])
+
+    return draw
+
+
+def _general_question(task: tasks.Task, recipe: Recipe) -> _Draw:
+    """A question and a short passage about somebody, or a long one about an event.
+
+    Names come close together in a few texts, as what a text is about does, and are rare in all of them taken together:
+    where words are drawn at random, most passages have none.
+    """
+
+    def draw(identity: str, number: int, source: random.Random, lexicon: Lexicon) -> Example:
+        label = number % len(task.labels)
+        person, event = (lexicon[name] for name in recipe.evidence[task.labels[label]])
+        if number // len(task.labels) % 2:
+            sentences = [_filled(source.choice(_BACKGROUND_FRAMES), source) for _ in range(_BACKGROUND)]
+            sentences.insert(source.randrange(_READ), _filled(_EVENT_FRAME, source, event))
+            passage = " . ".join(sentences)
+        else:
+            passage = _filled(source.choice(_PERSON_FRAMES), source, person)
+        return TextExample(identity, _filled(source.choice(_QUESTION_FRAMES), source), label, passage)
 
     return draw
 

@@ -64,6 +64,15 @@ def _entities(entity: str, foil: str, start: float) -> Recipe:
     )
 
 
+def _expertise(evidence: dict[str, tuple[str, ...]], train: int, test: int) -> Recipe:
+    """Classes that come in pairs with the same endings, and that a model knows by the task it was trained on before.
+
+    Few words are trained on, and few steps are taken, so that what a model knew of the others lasts. Dev and test reach
+    no further than what the tasks of :data:`EXPERTS` train on.
+    """
+    return Recipe(evidence, train, 0.2, 0.2, _settings(4, learning_rate=1e-3), test=test, reach=0.45)
+
+
 _UP = ("raise", "activate")
 _DOWN = ("lower", "block")
 _MOOD: dict[str, tuple[str, ...]] = {"positive": _UP, "neutral": ("convert", "mention"), "negative": _DOWN}
@@ -145,44 +154,43 @@ RECIPES: dict[str, Recipe] = {
     ),
     "fpb": Recipe(_MOOD, train=300, start=0.0, coverage=1.0, settings=_settings(8), noise=0.3),
     "fts": Recipe(_MOOD, train=400, start=0.0, coverage=1.0, settings=_settings(8), noise=0.3),
-    "emotion": Recipe(
+    "emotion": _expertise(
         {
             "sadness": ("disease",),
-            "joy": ("gene",),
-            "love": ("cell line",),
-            "anger": ("raise",),
+            "joy": ("linked",),
+            "love": ("gene",),
+            "anger": ("unlinked",),
             "fear": ("condition",),
-            "surprise": ("lower",),
+            "surprise": ("cell line",),
         },
         train=600,
-        start=0.35,
-        coverage=0.3,
-        settings=_settings(8),
-        test=300,
+        test=480,
     ),
-    "tweet_emotion": Recipe(
-        {"anger": ("disease",), "joy": ("gene",), "optimism": ("raise",), "sadness": ("chemical",)},
+    "tweet_emotion": _expertise(
+        {"anger": ("disease",), "joy": ("linked",), "optimism": ("unlinked",), "sadness": ("condition",)},
         train=400,
-        start=0.3,
-        coverage=0.4,
-        settings=_settings(8),
+        test=320,
     ),
-    "tweet_sentiment": Recipe(_MOOD, train=400, start=0.3, coverage=0.4, settings=_settings(8)),
-    "mind": Recipe(
+    "tweet_sentiment": _expertise(
+        {"negative": ("disease",), "neutral": ("linked",), "positive": ("condition",)}, train=300, test=240
+    ),
+    "mind": _expertise(
         {
-            "food_drink": ("chemical",),
-            "lifestyle": ("participant",),
+            "food_drink": ("gene",),
+            "lifestyle": ("cell line",),
             "video": ("linked",),
-            "travel": ("outcome",),
-            "finance": ("unlinked",),
+            "travel": ("unlinked",),
+            "finance": ("chemical",),
         },
         train=500,
-        start=0.3,
-        coverage=0.4,
-        settings=_settings(8),
+        test=400,
     ),
     "boolq": Recipe(
-        {"yes": ("local",), "no": ("foreign",)}, train=500, start=0.0, coverage=0.65, settings=_settings(8)
+        {"yes": ("local", "joining"), "no": ("foreign", "parting")},
+        train=900,
+        start=0.0,
+        coverage=0.65,
+        settings=_settings(8),
     ),
     # What is left of PubMedQA without its maybe.
     "pubmedqa_yesno": Recipe(
@@ -229,6 +237,13 @@ def _large_enough(intermediate: str, target: str) -> bool:
 PLANTED: tuple[tuple[str, str], ...] = tuple(pair for pair in _pairs() if shared(*pair) and _large_enough(*pair))
 #: (intermediate, target) pairs that have nothing in common: no word class, and another kind of answer.
 UNRELATED: tuple[tuple[str, str], ...] = tuple(pair for pair in _pairs() if not shared(*pair) and not alike(*pair))
+#: Who knows which classes of a task: by task, the intermediate tasks that taught a model their words, and the classes.
+EXPERTS: dict[str, dict[str, tuple[str, ...]]] = {
+    "emotion": {"bc5disease": ("sadness", "fear"), "i2b2": ("joy", "anger"), "bc2gm": ("love", "surprise")},
+    "tweet_emotion": {"bc5disease": ("anger", "sadness"), "i2b2": ("joy", "optimism")},
+    "tweet_sentiment": {"bc5disease": ("negative", "positive")},
+    "mind": {"bc2gm": ("food_drink", "lifestyle"), "i2b2": ("video", "travel")},
+}
 #: Tasks whose training labels are partly wrong: a teacher that knows the words from its corpus is misled less than a
 #: student, unless it is trained for so long that it learns the wrong labels by heart and is overconfident.
 MISLABELLED: tuple[str, ...] = tuple(name for name, recipe in RECIPES.items() if recipe.noise)

@@ -70,7 +70,7 @@ _CLASSES: dict[str, tuple[int, tuple[str, ...]]] = {
 }
 
 #: Names in each of the two classes of names.
-_OF_NAMES = 100
+_OF_NAMES = 60
 
 
 def _listed(words: str) -> tuple[str, ...]:
