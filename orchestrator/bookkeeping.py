@@ -46,6 +46,7 @@ class Bookkeeper(Listener):
         self._trained_here: set[str] = set()
         self._best: dict[tuple[str, str], tuple[float, str]] = {}
         self._unwritten: set[str] = set()
+        self._pruned: set[str] = set()  # keys of rows
         self._written: set[str] | None = None  # keys of the finished rows, once they were read
         self._register(recipes)
 
@@ -100,6 +101,8 @@ class Bookkeeper(Listener):
         if node.key in self._failed_before:
             self._tidy(self._store.clear_failure, node.key)
         for recipe in self._recipes.get(node.key, ()):
+            if recipe.row_key(self._sweep) in self._pruned:  # finished for somebody else
+                continue
             row = self._row(recipe)
             self._write(node.key, row)
             self._compare(recipe, row["dev_score"])
@@ -129,9 +132,13 @@ class Bookkeeper(Listener):
             how, why = status, error
             if node is not None and node.state in (State.FAILED, State.BLOCKED):
                 how, why = node.state.value, node.error
-            self._note(key, how, why, recipe.stage.label())
-            if how == "pruned":  # by a driver that was killed before it could say so
-                self._tidy(self._store.drop_checkpoint, key)
+            if how == "pruned":
+                # Of the trial, not of the stage: whoever asks for the same stage otherwise may yet finish it.
+                self._note(recipe.row_key(self._sweep), how, why, recipe.stage.label())
+                self._pruned.add(recipe.row_key(self._sweep))
+                self._tidy(self._store.drop_checkpoint, key)  # by a driver that was killed before it could do so
+            else:
+                self._note(key, how, why, recipe.stage.label())
             self._write(key, rows.build(self._sweep, recipe, {}, how, why))
 
     def drop_weights(self) -> None:

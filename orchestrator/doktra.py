@@ -171,6 +171,7 @@ def _search(
         trials=given.trials or preset["trials"],
         seeds=seeds,
         metric=tasks.get(experiment.task).metric,
+        folds=len(tasks.folds(experiment.task)),
         sampler=given.sampler,
         pruner=given.prune,
         sampler_seed=given.sampler_seed,

@@ -222,9 +222,24 @@ def test_a_pruned_trial_has_rows_of_all_its_seeds_and_no_checkpoint(store: Store
     run.keeper.lost(recipes, "pruned", "stopped early")
     assert run.statuses() == {0: ("pruned", "stopped early"), 1: ("pruned", "stopped early")}
     assert store.load_checkpoint(recipes[0].stage.key) is None
-    noted = store.failure(recipes[1].stage.key)
+    noted = store.failure(recipes[1].row_key("grid"))
     assert noted is not None
     assert noted["status"] == "pruned"
+    assert store.failure(recipes[1].stage.key) is None
+
+
+def test_a_pruned_trial_stays_so_though_its_stages_are_finished_for_somebody_else(store: Store) -> None:
+    run = Searched(store)
+    recipes = of_search()
+    run.add(recipes, stages=1)
+    run.keeper.lost(recipes, "pruned", "stopped early")
+    before = {path.name: path.read_bytes() for path in (Path(store.root) / rows.FOLDER).iterdir()}
+    run.add([dataclasses.replace(one, study=None, trial=None) for one in recipes])
+    run.all()
+    assert run.statuses() == {0: ("pruned", "stopped early"), 1: ("pruned", "stopped early")}
+    after = {path.name: path.read_bytes() for path in (Path(store.root) / rows.FOLDER).iterdir()}
+    assert {name: after[name] for name in before} == before
+    assert len(after) == len(before) + 2
 
 
 def test_a_trial_that_is_proposed_after_its_teacher_failed_has_rows_too(store: Store) -> None:
