@@ -215,6 +215,25 @@ class StageSuite:
         to_end(Execution(workshop.job(), store))
         same(store)
 
+    def test_no_epoch_that_a_search_may_judge_is_kept_from_it_by_an_interruption(
+        self, workshop: Workshop, same: Callable[[Store], None]
+    ) -> None:
+        """Nor by one that is noticed at an epoch's end: on its way to the checkpoint nothing is reported."""
+        if not workshop.stage.prunable:
+            pytest.skip("no search judges it before its end")
+        undisturbed = to_end(Execution(workshop.job(), workshop.store()))
+        epochs = [progress for progress in undisturbed if progress.metrics]
+        assert [progress.step < progress.total for progress in epochs] == [True] * (len(epochs) - 1) + [False]
+        for end in (number for number, progress in enumerate(undisturbed) if progress.metrics):
+            store = workshop.store()
+            execution = Execution(workshop.job(), store)
+            for _ in range(end):
+                execution.advance(0)
+            execution.interrupt()
+            Execution(workshop.job(), store).interrupt()  # once more, before anything was told again
+            assert [progress for progress in to_end(Execution(workshop.job(), store)) if progress.metrics] == epochs
+            same(store)
+
     @pytest.mark.parametrize("steps", [1, 3, 8])
     def test_it_goes_on_from_its_last_checkpoint_after_a_crash(
         self, workshop: Workshop, steps: int, same: Callable[[Store], None]
