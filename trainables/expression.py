@@ -103,6 +103,11 @@ class Stage:
         return ""
 
     @property
+    def unkeyed(self) -> dict[str, Any]:
+        """Fields that its key has something else in place of; rows of two that differ in them are two."""
+        return {}
+
+    @property
     def starts_from(self) -> tuple[Stage, ...]:
         """The inputs whose weights it needs; of the others it reads results and files."""
         return tuple(stage for stage in self.inputs if stage.makes_model)

@@ -69,6 +69,8 @@ class StageSuite:
     saves_checkpoints = True
     #: Whether it writes predictions.
     predicts = False
+    #: Fields that its key has something else in place of.
+    unkeyed: frozenset[str] = frozenset()
     #: Files that it writes beside weights and predictions.
     writes: frozenset[str] = frozenset()
 
@@ -132,11 +134,13 @@ class StageSuite:
     def test_defaults_and_locations_are_not_in_its_key(self, stage: Stage) -> None:
         fields = stage.canonical()["fields"]
         for field in dataclasses.fields(stage):
-            if field.metadata.get("located") or getattr(stage, field.name) == field.default:
+            located, default = field.metadata.get("located"), getattr(stage, field.name) == field.default
+            if located or default or field.name in self.unkeyed:
                 assert field.name not in fields
             else:
                 assert field.name in fields
         assert dataclasses.replace(stage).key == stage.key
+        assert stage.unkeyed == {name: getattr(stage, name) for name in self.unkeyed}
 
     def test_its_label_is_one_short_line(self, stage: Stage) -> None:
         assert 0 < len(stage.label()) < 80
