@@ -63,7 +63,7 @@ class StudyProposer(Listener):
         schedule: Where expressions are added.
         keeper: Writes the rows.
         record: Notes the recipes of a trial, so that its rows can be made again from the store.
-        save: Called after every change of a study that must not be lost.
+        save: Called after every change of a study that must not be lost; with ``lazily=True`` after lesser ones.
 
     Attributes:
         schedule: Where expressions are added.
@@ -80,7 +80,7 @@ class StudyProposer(Listener):
         schedule: Schedule,
         keeper: Bookkeeper,
         record: Callable[[Sequence[Recipe]], None],
-        save: Callable[[], None],
+        save: Callable[..., None],
     ) -> None:
         self.search = search
         self.studies: dict[str, PhaseStudy] = {}
@@ -213,9 +213,10 @@ class StudyProposer(Listener):
         for one in self.open:
             if one.lead == node.key:
                 prune = one.study.report(one.trial, 100 * value, int(report["resource"]), node.stage.schedule)
-                if prune and not last:  # else nothing would be saved
+                if prune and not last:  # else nothing would be gained
                     one.study.give_up(one.trial)
                     one.prune = True
+                self._save(lazily=not one.prune)
 
     def finished(self, node: Node) -> None:
         """See :class:`Listener`."""

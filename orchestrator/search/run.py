@@ -83,7 +83,7 @@ def _report(
     console: Console,
 ) -> int:
     """Shows what there is of a search."""
-    journal = Journal(store.storage, options.sweep)
+    journal = Journal(store.storage, options.sweep, only_read=True)
     if not journal.path.exists():
         console.print(f"no search of sweep {options.sweep} in {store.root} yet")
         return 0
@@ -118,6 +118,7 @@ def _run(
         console.print(f"interrupted with {len(proposer.open)} trials under way; to go on, run the same command again")
         return sweep.INTERRUPTED
     proposer.flush()
+    journal.flush()
     # A mean over folds is made for what is compared only now: its folds are finished.
     beside = _beside(proposer, compared)
     schedule.extend([recipe.stage for recipe in beside])

@@ -3,7 +3,8 @@
     optuna-dashboard runs/studies/<sweep>.journal
 
 Optuna writes its journal as a local file. Where the storage is an object store the file is worked on in the user's
-cache and copied to the storage after each change that must not be lost.
+cache and copied to the storage after each change that must not be lost. What is stored there counts: a copy in the
+cache is gone on with only where it begins with all of it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import hashlib
 import json
 import logging
 import os
+import tempfile
+import time
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
 FOLDER = "studies"
 #: Seconds after which a lock counts as left by a killed process; Optuna holds it for milliseconds.
 STALE_LOCK = 10
+#: Seconds between uploads of what may be lost.
+UPLOAD_INTERVAL = 30.0
 
 _log = logging.getLogger(__name__)
 
@@ -34,11 +39,17 @@ class Journal:
     Args:
         storage: The sweep's storage.
         sweep: Its name.
+        only_read: Whether the driver that has the search may be at work, on this machine too: its local copy of what
+            lies in an object store is left alone, and nothing is copied back.
     """
 
-    def __init__(self, storage: Storage, sweep: str) -> None:
+    def __init__(self, storage: Storage, sweep: str, only_read: bool = False) -> None:
+        self._only_read = only_read
         self._storage = storage
         self._name = f"{FOLDER}/{sweep}.journal"
+        self._uploaded = 0  # bytes; as a journal only grows, they tell whether it has changed
+        self._tried = -UPLOAD_INTERVAL
+        self._refused = False
         self.path = Path(storage.path(self._name)) if storage.local else self._fetched(sweep)
 
     def open(self) -> optuna.storages.JournalStorage:
@@ -57,10 +68,38 @@ class Journal:
             lock.release()
         return JournalStorage(JournalFileBackend(str(self.path), JournalFileSymlinkLock(str(self.path), STALE_LOCK)))
 
-    def save(self) -> None:
-        """Brings the journal to the storage, where it does not lie there already."""
-        if not self._storage.local:
-            self._storage.upload(self.path, self._name)
+    def save(self, lazily: bool = False) -> None:
+        """Brings the journal to the storage, where it does not lie there already.
+
+        A storage that refuses it is no reason to end a search: there is a warning, and the next call tries again.
+
+        Args:
+            lazily: Whether what was added may wait: there are :data:`UPLOAD_INTERVAL` seconds between uploads then.
+        """
+        if lazily and time.monotonic() - self._tried < UPLOAD_INTERVAL:
+            return
+        try:
+            self._upload()
+        except OSError as error:
+            if not self._refused:
+                _log.warning(
+                    "the journal %s cannot be brought to %s for now: %s", self.path, self._storage.location, error
+                )
+            self._refused = True
+
+    def flush(self) -> None:
+        """As :meth:`save`, at the end of a search, when no later call would try again.
+
+        Raises:
+            OSError: Where the storage refuses it.
+        """
+        try:
+            self._upload()
+        except OSError as error:
+            raise OSError(
+                f"the journal {self.path} could not be brought to {self._storage.location}: {error}; to do so, run the "
+                "same command again on this machine"
+            ) from error
 
     def _drop_dangling_lock(self) -> None:
         """Takes away the lock of a dead driver whose journal was moved since; Optuna would wait for ever."""
@@ -77,23 +116,63 @@ class Journal:
             return
         aside = self.path.with_name(f"{self.path.name}.{uuid.uuid4().hex[:8]}.damaged")
         aside.write_bytes(content)
-        temporary = self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex}.tmp")
-        temporary.write_bytes(b"".join(sound))
-        temporary.replace(self.path)
+        _write_whole(self.path, b"".join(sound))
         _log.warning(
             "%d unfinished lines of %s were left out; as it was: %s", len(lines) - len(sound), self.path, aside
         )
 
+    def _upload(self) -> None:
+        """Copies the journal to an object store, if it has changed since it was last copied."""
+        if self._storage.local or self._only_read or not self.path.exists():
+            return
+        size = self.path.stat().st_size  # before it is read: what is added meanwhile is uploaded the next time
+        if size == self._uploaded:
+            return
+        try:
+            self._storage.upload(self.path, self._name)
+        finally:
+            self._tried = time.monotonic()
+        self._uploaded, self._refused = size, False
+
     def _fetched(self, sweep: str) -> Path:
-        """The local copy of a journal in an object store: the longer one of both, since a journal only grows."""
+        """The local copy of a journal in an object store: what is stored, and what was added to it here since.
+
+        Another copy, however long, is of a study that went on elsewhere without it, or that was deleted.
+        """
         where = hashlib.sha256(self._storage.location.encode()).hexdigest()[:16]
         cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "stilt-sweeps" / FOLDER / where
         path = cache / f"{sweep}.journal"
         stored = self._storage.read(self._name)
-        if stored is not None and (not path.exists() or path.stat().st_size < len(stored)):
-            cache.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(stored)
+        if self._only_read:
+            path = Path(tempfile.mkdtemp(prefix="stilt-journal-")) / path.name
+            if stored:
+                path.write_bytes(stored)
+            return path
+        here = path.read_bytes() if path.exists() else b""
+        self._uploaded = len(stored or b"")
+        if stored and here.startswith(stored):
+            return path
+        if here and not (stored or b"").startswith(here):
+            self._set_aside(path)
+        if stored:
+            _write_whole(path, stored)
+        else:
+            path.unlink(missing_ok=True)
         return path
+
+    def _set_aside(self, path: Path) -> None:
+        aside = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.outdated")
+        path.replace(aside)
+        where = self._storage.location
+        _log.warning("%s has another journal than the copy %s, or none any more; as it was: %s", where, path, aside)
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """Writes a file so that whoever reads it sees the old content or the new."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    temporary.write_bytes(content)
+    temporary.replace(path)
 
 
 def _is_entry(line: bytes) -> bool:

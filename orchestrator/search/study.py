@@ -154,7 +154,11 @@ class PhaseStudy:
     # --- telling ---------------------------------------------------------------------------------------------
 
     def report(self, trial: Trial, value: float, step: int, schedule: str = "") -> bool:
-        """Notes an intermediate value.
+        """Notes an intermediate value; one of a step that has one already is ignored.
+
+        A stage that goes on from a checkpoint tells of the epochs before it again. Of the last one that is known the
+        pruner is asked all the same: the driver before may have been killed between noting it and asking. Whoever was
+        asked about it then is not asked twice, since it notes itself which values it has judged.
 
         Args:
             trial: Whose.
@@ -166,9 +170,12 @@ class PhaseStudy:
             Whether the trial should be stopped early.
         """
         frozen = self.study._storage.get_trial(trial._trial_id)
+        known = step in frozen.intermediate_values
+        if known and step != frozen.last_step:
+            return False
         if frozen.user_attrs.get(_SCHEDULE) != schedule:
             trial.set_user_attr(_SCHEDULE, schedule)
-        if step not in frozen.intermediate_values:
+        if not known:
             trial.report(value, step)
         # Asked even where the answer does not count: the pruner thereby learns of the value.
         prune = trial.should_prune()
