@@ -22,6 +22,7 @@ from orchestrator.engine.schedule import Node, Schedule, State
 from orchestrator.recipe import Recipe, with_folds
 from orchestrator.search.phase import Make, Phase, Search
 from orchestrator.search.study import PhaseStudy, study_name
+from trainables.errors import UserError
 from trainables.expression import Stage
 from trainables.stages import CrossValidation
 
@@ -258,9 +259,20 @@ class StudyProposer(Listener):
 
     def _begin(self, phase: Phase) -> None:
         study = self.studies[phase.name] = PhaseStudy(self.search, phase, self._fixed(phase), self._storage)
+        there = self._keeper.rows_of(study.name)
+        if there and not study.trials():
+            raise UserError(
+                f"the leaderboard has {len(there)} rows of the study {study.name!r}, whose journal is gone: new trials "
+                "would have the numbers of old ones. Bring the journal back, or give another --sweep; what is trained "
+                "is found there, too"
+            )
         study.begin()
         for trial in study.trials("COMPLETE"):  # so that a row or an entry that is not there (any more) is made again
             self._add(self.recipes_of(study, study.chosen(trial), trial.number))
+        for trial in study.trials("PRUNED"):
+            recipes = with_folds(self.recipes_of(study, study.chosen(trial), trial.number))
+            lost = [recipe for recipe in recipes if recipe.row_key(self._keeper.sweep) not in there]
+            self._keeper.lost(lost, "pruned", _PRUNED)
         for adopted in study.adopted():
             self._take_up(study, adopted)
         self._save()

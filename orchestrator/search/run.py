@@ -209,6 +209,7 @@ def progress(proposer: StudyProposer) -> SearchProgress:
     best = current.best
     return SearchProgress(
         target=current.target,
+        ended=current.ended,
         complete=len(current.trials("COMPLETE")),
         pruned=len(current.trials("PRUNED")),
         failed=len(current.trials("FAIL")),

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.engine.storage import Storage
+from trainables.errors import UserError
 
 if TYPE_CHECKING:
     import optuna
@@ -39,8 +40,7 @@ class Journal:
     Args:
         storage: The sweep's storage.
         sweep: Its name.
-        only_read: Whether the driver that has the search may be at work, on this machine too: its local copy of what
-            lies in an object store is left alone, and nothing is copied back.
+        only_read: Work on a copy: nothing is written to the storage, and the driver that has the search may be at work.
     """
 
     def __init__(self, storage: Storage, sweep: str, only_read: bool = False) -> None:
@@ -50,10 +50,14 @@ class Journal:
         self._uploaded = 0  # bytes; as a journal only grows, they tell whether it has changed
         self._tried = -UPLOAD_INTERVAL
         self._refused = False
-        self.path = Path(storage.path(self._name)) if storage.local else self._fetched(sweep)
+        self.path = self._copied() if only_read else self._original(sweep)
 
     def open(self) -> optuna.storages.JournalStorage:
-        """The storage for Optuna; a line that a killed process left unfinished is taken out first."""
+        """The storage for Optuna; a last line that a killed process left unfinished is taken out first.
+
+        Raises:
+            UserError: For a journal that is damaged elsewhere.
+        """
         from optuna.storages import JournalStorage
         from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 
@@ -66,7 +70,14 @@ class Journal:
             self._mend()
         finally:
             lock.release()
-        return JournalStorage(JournalFileBackend(str(self.path), JournalFileSymlinkLock(str(self.path), STALE_LOCK)))
+        backend = JournalFileBackend(str(self.path), JournalFileSymlinkLock(str(self.path), STALE_LOCK))
+        try:
+            opened = JournalStorage(backend)
+            for study in opened.get_all_studies():
+                opened.get_all_trials(study._study_id, deepcopy=False)
+        except Exception as error:  # Optuna trusts its lines: a wrong one ends in an assertion, a KeyError, ...
+            raise self._damaged(f"Optuna cannot read it ({type(error).__name__}: {error})") from error
+        return opened
 
     def save(self, lazily: bool = False) -> None:
         """Brings the journal to the storage, where it does not lie there already.
@@ -108,17 +119,28 @@ class Journal:
             lock.unlink(missing_ok=True)
 
     def _mend(self) -> None:
-        """Leaves out lines that are no JSON objects; Optuna would refuse the file."""
+        """Leaves out a last line that is no JSON object.
+
+        Raises:
+            UserError: For any other line: Optuna numbers trials by their lines, so one that is left out would shift
+                those after it.
+        """
         content = self.path.read_bytes()
         lines = content.splitlines(keepends=True)
-        sound = [line for line in lines if line.endswith(b"\n") and _is_entry(line)]
-        if len(sound) == len(lines):
+        bad = [number for number, line in enumerate(lines) if not (line.endswith(b"\n") and _is_entry(line))]
+        if not bad:
             return
+        if bad != [len(lines) - 1]:
+            raise self._damaged(f"line {bad[0] + 1} of {len(lines)} is no entry of a journal")
         aside = self.path.with_name(f"{self.path.name}.{uuid.uuid4().hex[:8]}.damaged")
         aside.write_bytes(content)
-        _write_whole(self.path, b"".join(sound))
-        _log.warning(
-            "%d unfinished lines of %s were left out; as it was: %s", len(lines) - len(sound), self.path, aside
+        _write_whole(self.path, b"".join(lines[:-1]))
+        _log.warning("the unfinished last line of %s was left out; as it was: %s", self.path, aside)
+
+    def _damaged(self, how: str) -> UserError:
+        return UserError(
+            f"the journal of the search, {self.path}, is damaged: {how}. Bring an earlier copy back, or give another "
+            "--sweep; what is trained is found there, too"
         )
 
     def _upload(self) -> None:
@@ -134,6 +156,18 @@ class Journal:
             self._tried = time.monotonic()
         self._uploaded, self._refused = size, False
 
+    def _original(self, sweep: str) -> Path:
+        return Path(self._storage.path(self._name)) if self._storage.local else self._fetched(sweep)
+
+    def _copied(self) -> Path:
+        """A copy that goes with the process; not there where there is no journal."""
+        self._folder = tempfile.TemporaryDirectory(prefix="stilt-journal-")
+        path = Path(self._folder.name) / Path(self._name).name
+        stored = self._storage.read(self._name)
+        if stored is not None:
+            path.write_bytes(stored)
+        return path
+
     def _fetched(self, sweep: str) -> Path:
         """The local copy of a journal in an object store: what is stored, and what was added to it here since.
 
@@ -143,11 +177,6 @@ class Journal:
         cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "stilt-sweeps" / FOLDER / where
         path = cache / f"{sweep}.journal"
         stored = self._storage.read(self._name)
-        if self._only_read:
-            path = Path(tempfile.mkdtemp(prefix="stilt-journal-")) / path.name
-            if stored:
-                path.write_bytes(stored)
-            return path
         here = path.read_bytes() if path.exists() else b""
         self._uploaded = len(stored or b"")
         if stored and here.startswith(stored):

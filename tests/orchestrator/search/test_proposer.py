@@ -17,6 +17,7 @@ from search_spaces.space import Choices
 from tests.orchestrator.search import simulated
 from tests.orchestrator.search.simulated import SPACE, SWEEP, World, drive, drive_killed, search
 from tests.search_agreement import agreement, studies
+from trainables.errors import UserError
 from trainables.stages import ActivationBoundaryDistillation, FineTune, TeacherOutputs
 
 
@@ -234,6 +235,34 @@ def test_a_lost_entry_of_a_complete_trial_is_made_again(tmp_path: Path) -> None:
     assert lost in drive(world).begun
     assert agrees(world) == []
     assert world.trained[lost] == 2
+
+
+@pytest.mark.parametrize("pruner", ["asha", "none"])
+def test_the_weights_of_the_best_distillation_are_kept_and_no_others(tmp_path: Path, pruner: str) -> None:
+    """Kept is one of a trial's seeds, the one that is best on dev."""
+    world = World(tmp_path, search(trials=8, pruner=pruner))
+    drive(world)
+    table = [row for row in world.table() if row["method"] == "doktra" and row["status"] == "finished"]
+    kept = {row["key"] for row in table if world.store.has_model(row["key"])}
+    assert kept == {max(table, key=lambda row: (row["dev_score"], row["key"]))["key"]}
+
+
+def test_a_lost_row_of_a_pruned_trial_is_written_again(tmp_path: Path) -> None:
+    world = World(tmp_path, search(trials=12))
+    drive(world)
+    lost = next(row for row in world.table() if row["status"] == "pruned")
+    (tmp_path / "leaderboard" / f"{lost['row_key']}.parquet").unlink()
+    assert agrees(world) != []
+    assert drive(world).begun == []
+    assert agrees(world) == []
+
+
+def test_a_search_whose_journal_is_gone_is_not_begun_under_its_old_numbers(tmp_path: Path) -> None:
+    world = World(tmp_path, search(trials=4, pruner="none"))
+    drive(world)
+    world.journal.unlink()
+    with pytest.raises(UserError, match=r"has 8 rows of the study 'search.joint', whose journal is gone.*--sweep"):
+        drive(world)
 
 
 def test_a_lost_row_of_a_complete_trial_is_written_again(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from orchestrator.engine.storage import Storage
 from orchestrator.search import storage as module
 from orchestrator.search.storage import Journal
 from tests.orchestrator.engine.test_store_s3 import at, server
+from trainables.errors import UserError
 
 __all__ = ["at", "server"]  # fixtures
 
@@ -102,7 +103,7 @@ def test_a_torn_last_line_is_left_out_and_the_rest_goes_on(
     path.write_bytes(b"".join(lines) + last[:left])
     with caplog.at_level(logging.WARNING):
         assert values(journal(tmp_path)) == [0.0, 1.0]  # what was lost is the end of the last trial
-    assert "1 unfinished lines" in caplog.text
+    assert "the unfinished last line" in caplog.text
     assert [file.read_bytes() for file in aside(journal(tmp_path))] == [b"".join(lines) + last[:left]]
     (running,) = study(journal(tmp_path)).get_trials(states=(optuna.trial.TrialState.RUNNING,))
     study(journal(tmp_path)).tell(running.number, 2.0)
@@ -110,14 +111,38 @@ def test_a_torn_last_line_is_left_out_and_the_rest_goes_on(
 
 
 @pytest.mark.parametrize("garbage", [b"\x00" * 100 + b"\n", b"{]\n", b"\xff\xfe\n", b"\n", b"7\n", b"[]\n", b"null\n"])
-def test_garbage_in_the_middle_is_left_out(tmp_path: Path, garbage: bytes) -> None:
+def test_damage_in_the_middle_is_refused_since_trials_are_numbered_by_lines(tmp_path: Path, garbage: bytes) -> None:
     fill(journal(tmp_path))
     path = journal(tmp_path).path
     lines = path.read_bytes().splitlines(keepends=True)
-    path.write_bytes(b"".join([*lines[:4], garbage, *lines[4:]]))
-    assert values(journal(tmp_path)) == [0.0, 1.0, 2.0]
-    assert len(aside(journal(tmp_path))) == 1
-    assert fill(journal(tmp_path), trials=1) == [0.0, 1.0, 2.0, 3.0]
+    damaged = b"".join([*lines[:4], garbage, *lines[5:]])
+    path.write_bytes(damaged)
+    with pytest.raises(UserError, match=r"doktra\.journal, is damaged: line 5 of .*another --sweep"):
+        journal(tmp_path).open()
+    assert path.read_bytes() == damaged
+    assert aside(journal(tmp_path)) == []
+
+
+@pytest.mark.parametrize(
+    "entry", [b'{"op_code": 99, "worker_id": "x"}\n', b"{}\n", b'{"op_code": 6, "trial_id": 77}\n']
+)
+def test_an_entry_that_optuna_cannot_read_is_refused(tmp_path: Path, entry: bytes) -> None:
+    fill(journal(tmp_path))
+    with journal(tmp_path).path.open("ab") as file:
+        file.write(entry)
+    with pytest.raises(UserError, match="is damaged: Optuna cannot read it"):
+        journal(tmp_path).open()
+
+
+def test_whoever_only_reads_needs_no_right_to_write(tmp_path: Path) -> None:
+    fill(journal(tmp_path))
+    path = journal(tmp_path).path
+    with path.open("ab") as file:
+        file.write(b'{"op_')
+    before = {file.name: file.read_bytes() for file in path.parent.iterdir()}
+    reader = Journal(Storage(str(tmp_path / "runs")), SWEEP, only_read=True)
+    assert values(reader) == [0.0, 1.0, 2.0]
+    assert {file.name: file.read_bytes() for file in path.parent.iterdir()} == before
 
 
 def test_a_lock_that_a_killed_driver_left_is_overcome(tmp_path: Path) -> None:
