@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from orchestrator.engine.costs import CostModel
@@ -12,6 +12,7 @@ from orchestrator.engine.progress import duration
 from orchestrator.engine.resources import Shares
 from orchestrator.engine.schedule import Node, Schedule, State
 from orchestrator.recipe import Recipe
+from trainables.expression import Stage
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -28,7 +29,18 @@ def observed(schedule: Schedule) -> CostModel:
 
 def unshared(recipes: Sequence[Recipe]) -> Counter[str]:
     """Stages by kind if every recipe were run on its own."""
-    return Counter(type(stage).__name__ for recipe in recipes for stage in recipe.stage.walk() if stage.stored)
+    return _counts(recipe.stage for recipe in recipes)
+
+
+def _counts(roots: Iterable[Stage]) -> Counter[str]:
+    return Counter(type(stage).__name__ for root in roots for stage in root.walk() if stage.stored)
+
+
+def _scheduled(stage: Stage, schedule: Schedule) -> list[Stage]:
+    """An expression, if it came to be run; of one that was given up before that, the folds that did."""
+    if stage.key in schedule.nodes:
+        return [stage]
+    return [part for part in getattr(stage, "folds", ()) if part.key in schedule.nodes]
 
 
 def expected(nodes: Sequence[Node], known: CostModel, slots: int) -> tuple[float, float, float, int]:
@@ -110,7 +122,7 @@ def summary(recipes: Sequence[Recipe], schedule: Schedule) -> RenderableType:
     from rich.table import Table
     from rich.text import Text
 
-    alone = unshared(recipes)
+    alone = _counts(stage for recipe in recipes for stage in _scheduled(recipe.stage, schedule))
     kinds: dict[str, Counter[str]] = {}
     for node in schedule.nodes.values():
         kinds.setdefault(type(node.stage).__name__, Counter())[_outcome(node)] += 1

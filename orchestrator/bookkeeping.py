@@ -36,7 +36,7 @@ class Bookkeeper(Listener):
         keep_models: str,
         spared: Collection[str] = (),
     ) -> None:
-        self._sweep = sweep
+        self.sweep = sweep
         self._schedule = schedule
         self._store = store
         self._policy = keep_models
@@ -46,6 +46,7 @@ class Bookkeeper(Listener):
         self._trained_here: set[str] = set()
         self._best: dict[tuple[str, str], tuple[float, str]] = {}
         self._unwritten: set[str] = set()
+        self._pruned: set[str] = set()  # keys of rows
         self._written: set[str] | None = None  # keys of the finished rows, once they were read
         self._register(recipes)
 
@@ -55,7 +56,7 @@ class Bookkeeper(Listener):
         Their stages must be in the schedule, or be added to it later.
         """
         for recipe in self._register(recipes):
-            if recipe.row_key(self._sweep) not in self._rows_there():
+            if recipe.row_key(self.sweep) not in self._rows_there():
                 self._write(recipe.stage.key, self._row(recipe))
 
     def keep_model(self, node: Node) -> bool:
@@ -77,7 +78,7 @@ class Bookkeeper(Listener):
             recipe
             for key, recipes in self._recipes.items()
             for recipe in recipes
-            if recipe.row_key(self._sweep) not in written and self._result(key) is not None
+            if recipe.row_key(self.sweep) not in written and self._result(key) is not None
         ]
         self._unwritten.clear()
         for recipe in missing:
@@ -100,6 +101,8 @@ class Bookkeeper(Listener):
         if node.key in self._failed_before:
             self._tidy(self._store.clear_failure, node.key)
         for recipe in self._recipes.get(node.key, ()):
+            if recipe.row_key(self.sweep) in self._pruned:  # finished for somebody else
+                continue
             row = self._row(recipe)
             self._write(node.key, row)
             self._compare(recipe, row["dev_score"])
@@ -114,7 +117,7 @@ class Bookkeeper(Listener):
             if one.result is not None:  # only its weights were to be made again
                 continue
             for recipe in self._recipes.get(one.key, ()):
-                self._write(one.key, rows.build(self._sweep, recipe, {}, status, one.error))
+                self._write(one.key, rows.build(self.sweep, recipe, {}, status, one.error))
 
     def lost(self, recipes: Sequence[Recipe], status: str, error: str) -> None:
         """Writes the rows of recipes that will not be run to their end: pruned, failed or blocked.
@@ -129,10 +132,14 @@ class Bookkeeper(Listener):
             how, why = status, error
             if node is not None and node.state in (State.FAILED, State.BLOCKED):
                 how, why = node.state.value, node.error
-            self._note(key, how, why, recipe.stage.label())
-            if how == "pruned":  # by a driver that was killed before it could say so
-                self._tidy(self._store.drop_checkpoint, key)
-            self._write(key, rows.build(self._sweep, recipe, {}, how, why))
+            if how == "pruned":
+                # Of the trial, not of the stage: whoever asks for the same stage otherwise may yet finish it.
+                self._note(recipe.row_key(self.sweep), how, why, recipe.stage.label())
+                self._pruned.add(recipe.row_key(self.sweep))
+                self._tidy(self._store.drop_checkpoint, key)  # by a driver that was killed before it could do so
+            else:
+                self._note(key, how, why, recipe.stage.label())
+            self._write(key, rows.build(self.sweep, recipe, {}, how, why))
 
     def drop_weights(self) -> None:
         """Lets the weights of everything go that this run has trained."""
@@ -156,6 +163,11 @@ class Bookkeeper(Listener):
         node = self._schedule.nodes.get(key)
         return node.result if node is not None and node.state in (State.FINISHED, State.UNNEEDED) else None
 
+    def rows_of(self, study: str) -> set[str]:
+        """Keys of the rows that the leaderboard has of a search's study in this sweep, whatever came of them."""
+        found = rows.read_table(self._store.filesystem, self._store.root, ["row_key", "sweep", "study"]).to_pylist()
+        return {row["row_key"] for row in found if (row["sweep"], row["study"]) == (self.sweep, study)}
+
     def _rows_there(self) -> set[str]:
         """Keys of the finished rows that the leaderboard has."""
         if self._written is None:
@@ -174,7 +186,7 @@ class Bookkeeper(Listener):
         stages = recipe.stage.walk()
         nodes = [self._schedule.nodes[stage.key] for stage in stages if stage.stored]
         results = {node.key: node.result for node in nodes if node.result is not None}
-        return rows.build(self._sweep, recipe, results)
+        return rows.build(self.sweep, recipe, results)
 
     def _write(self, key: str, row: dict[str, object]) -> None:
         try:
@@ -199,6 +211,8 @@ class Bookkeeper(Listener):
             return
         group, key = (recipe.model, recipe.task), recipe.stage.key
         best = self._best.get(group)
+        if best is not None and best[1] == key:  # told of it again
+            return
         loser = key
         if best is None or (dev_score, key) > best:  # the key decides ties, so that the order of ending does not
             self._best[group] = (dev_score, key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +44,9 @@ optuna-dashboard runs/studies/doktra_paper.journal                              
 SEARCHES = ("joint", "staged")
 #: Of :class:`~trainables.stages.ActivationBoundaryDistillation`, where they can be set here.
 METHOD_DEFAULTS: Mapping[str, Any] = {"projection": "fixed", "margin": 1.0, "boundary_scale": 1.0}
-_OF_SEARCHES = ("trials", "space", "published_first")
+#: How to search, where that is not said.
+SEARCH_DEFAULTS: Mapping[str, Any] = {"search": "joint", "sampler": "tpe", "sampler_seed": 0, "prune": "asha"}
+_OF_SEARCHES = ("trials", "space", "published_first", *SEARCH_DEFAULTS)
 _OF_TABLES = ("tasks", "models")
 #: What is not given, by preset. The miniature batch, length and warm-up are those of its fine-tunings.
 DEFAULTS: Mapping[str, dict[str, Any]] = {
@@ -92,12 +95,12 @@ def parser() -> argparse.ArgumentParser:
     how = made.add_argument_group("how to search")
     how.add_argument("--trials", type=int, metavar="N", help="in all, per study (64; mini: 12)")
     how.add_argument(
-        "--search", choices=SEARCHES, default="joint", help="all at once, or teacher, student, distillation in turn"
+        "--search", choices=SEARCHES, help="all at once (joint, the default), or teacher, student, distillation in turn"
     )
     how.add_argument("--space", metavar="S", help="paper, wide, mini, or a YAML file (the preset's)")
-    how.add_argument("--sampler", choices=SAMPLERS, default="tpe", help="how Optuna proposes (tpe)")
-    how.add_argument("--sampler-seed", type=int, default=0, metavar="N", help="of the sampler (0)")
-    how.add_argument("--prune", choices=PRUNERS, default="asha", help="stop hopeless distillations early (asha)")
+    how.add_argument("--sampler", choices=SAMPLERS, help="how Optuna proposes (tpe)")
+    how.add_argument("--sampler-seed", type=int, metavar="N", help="of the sampler (0)")
+    how.add_argument("--prune", choices=PRUNERS, help="stop hopeless distillations early (asha)")
     how.add_argument("--published-first", action="store_true", help="try the paper's picks (Tables A1-A6) first")
     instead = made.add_argument_group("instead of a search")
     instead.add_argument(
@@ -118,24 +121,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.counted(given, "trials", "batch_size", "train_limit")
     preset = DEFAULTS[given.preset]
     how = options.resolve_how(given, f"doktra_{given.preset}")
-    data = options.data_source(given.data or options.PRESETS[given.preset].data)
     seeds = options.seeds(given.seeds, options.PRESETS[given.preset].seeds)
     _refuse_what_does_not_apply(given)
-    method = {name: getattr(given, name) for name in METHOD_DEFAULTS}
-    setting = Setting(
-        data=data,
-        batch_size=given.batch_size or preset["batch_size"],
-        max_length=given.max_length or preset["max_length"],
-        train_limit=given.train_limit,
-        method={name: value for name, value in method.items() if value not in (None, METHOD_DEFAULTS[name])},
-        warmup_ratio=preset["warmup_ratio"],
-    )
+    setting = _setting(given, preset)
     if given.table is not None:
         return _table(given, how, setting, seeds)
+    _check_choices(given, preset)
     experiment = _experiment(given, preset, setting)
     if given.settings is not None:
-        recipes = _compared(experiment, _settings(given, experiment), seeds)
-        return sweep.run(how, with_folds(recipes), report=show_rows)
+        chosen = _settings(given, experiment)
+        return sweep.run(how, with_folds(_compared(_with_data(experiment), chosen, seeds)), report=show_rows)
+    experiment = _with_data(experiment)
     search = _search(given, preset, how.sweep, experiment, seeds)
     return searching.run(
         how,
@@ -146,34 +142,83 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
 
 
-def _experiment(given: argparse.Namespace, preset: Mapping[str, Any], setting: Setting) -> Experiment:
+def _setting(given: argparse.Namespace, preset: Mapping[str, Any]) -> Setting:
+    """What all recipes have in common; the data is yet to be looked for."""
+    method = {name: getattr(given, name) for name in METHOD_DEFAULTS}
+    return Setting(
+        data=given.data or options.PRESETS[given.preset].data,
+        batch_size=given.batch_size or preset["batch_size"],
+        max_length=given.max_length or preset["max_length"],
+        train_limit=given.train_limit,
+        method={name: value for name, value in method.items() if value not in (None, METHOD_DEFAULTS[name])},
+        warmup_ratio=preset["warmup_ratio"],
+    )
+
+
+def _located(setting: Setting) -> Setting:
+    """With data that is there. Looked for last: what is wrong with a choice is said also where there is none yet."""
+    return dataclasses.replace(setting, data=options.data_source(setting.data))
+
+
+def _with_data(experiment: Experiment) -> Experiment:
+    return dataclasses.replace(experiment, setting=_located(experiment.setting))
+
+
+def _check_choices(given: argparse.Namespace, preset: Mapping[str, Any]) -> None:
+    """Refuses a task, settings or a space that are wrong by themselves, whatever the models and the data are."""
+    task = _task(given, preset)
+    if given.settings is not None:
+        _named_settings(given)
+        return
+    _space(given)
+    if given.published_first and not spaces.picks(task):
+        known = ", ".join(sorted(name for name in tasks.TASKS if spaces.picks(name)))
+        raise UserError(f"--published-first: the paper has no settings for {task!r}; it has {known}")
+
+
+def _task(given: argparse.Namespace, preset: Mapping[str, Any]) -> str:
     task = tasks.get(given.task or preset["task"])
     if task.on_tokens:
         fitting = [name for name, one in tasks.TASKS.items() if not one.on_tokens]
         raise UserError(
             f"--task={task.name!r} labels words; DoKTra is for tasks that label texts{did_you_mean('', fitting)}"
         )
+    return task.name
+
+
+def _experiment(given: argparse.Namespace, preset: Mapping[str, Any], setting: Setting) -> Experiment:
+    task = _task(given, preset)
     teacher = models.resolve(given.teacher or preset["teacher"])
     student = models.resolve(given.student or preset["student"])
-    return Experiment(task.name, teacher, student, setting)
+    made = Experiment(task, teacher, student, setting)
+    made.distilled_recipe(spaces.defaults(given.preset), 0)  # refuses what no stage can have, as a margin below 0
+    return made
+
+
+def _space(given: argparse.Namespace) -> Space:
+    space = spaces.get(given.space or given.preset, base=given.preset)
+    if given.sampler == "grid" and space.size is None:
+        space.grid()  # says which dimension has no end of values
+    return space
 
 
 def _search(
     given: argparse.Namespace, preset: Mapping[str, Any], name: str, experiment: Experiment, seeds: tuple[int, ...]
 ) -> Search:
-    space = spaces.get(given.space or given.preset, base=given.preset)
-    if given.sampler == "grid" and space.size is None:
-        space.grid()  # says which dimension has no end of values
+    space = _space(given)
     picks = _picks(given, experiment, space)
+    asked = {option: getattr(given, option) for option in SEARCH_DEFAULTS}
+    how = {**SEARCH_DEFAULTS, **{option: value for option, value in asked.items() if value is not None}}
     return Search(
         name=f"{name}.{experiment.task.replace('/', '-')}.{experiment.teacher[0]}.{experiment.student[0]}",
-        phases=_joint(experiment, space, picks) if given.search == "joint" else _staged(experiment, space, picks),
+        phases=_joint(experiment, space, picks) if how["search"] == "joint" else _staged(experiment, space, picks),
         trials=given.trials or preset["trials"],
         seeds=seeds,
         metric=tasks.get(experiment.task).metric,
-        sampler=given.sampler,
-        pruner=given.prune,
-        sampler_seed=given.sampler_seed,
+        folds=len(tasks.folds(experiment.task)),
+        sampler=how["sampler"],
+        pruner=how["prune"],
+        sampler_seed=how["sampler_seed"],
         identity=_identity(experiment),
     )
 
@@ -205,9 +250,6 @@ def _picks(given: argparse.Namespace, experiment: Experiment, space: Space) -> t
         return ()
     own = spaces.published(experiment.task, experiment.student[0])
     found = [own] if own is not None else list(spaces.picks(experiment.task).values())
-    if not found:
-        known = ", ".join(sorted(task for task in tasks.TASKS if spaces.picks(task)))
-        raise UserError(f"--published-first: the paper has no settings for {experiment.task!r}; it has {known}")
     return tuple(space.nearest(pick) for pick in found)
 
 
@@ -224,22 +266,29 @@ def _refuse_what_does_not_apply(given: argparse.Namespace) -> None:
 
 def _refuse(given: argparse.Namespace, way: str, instead: str, *names: str) -> None:
     for name in names:
-        if getattr(given, name) not in (None, False):
+        value = getattr(given, name)
+        if value is not None and value is not False:  # 0 is a value
             raise UserError(f"--{name.replace('_', '-')} does not apply to {way}; {instead}")
 
 
 def _settings(given: argparse.Namespace, experiment: Experiment) -> Parameters:
     """The settings that are asked for; what they leave open is the paper's, else the preset's."""
     published = spaces.published(experiment.task, experiment.student[0])
-    text = ",".join(options.listed("settings", given.settings, ()))
-    if text == "published":
+    named = _named_settings(given)
+    if named is None:
         if published is None:
             raise UserError(
                 f"--settings=published: the paper has none for {experiment.task!r} with {experiment.student[0]!r}; "
                 "name them (gamma=0.8,beta2=0.5,...)"
             )
         return published
-    return {**(published or spaces.defaults(given.preset)), **spaces.parse_settings(text)}
+    return {**(published or spaces.defaults(given.preset)), **named}
+
+
+def _named_settings(given: argparse.Namespace) -> Parameters | None:
+    """What --settings names; None where it asks for the published ones."""
+    text = ",".join(options.listed("settings", given.settings, ()))
+    return None if text == "published" else spaces.parse_settings(text)
 
 
 def _compared(experiment: Experiment, chosen: Parameters, seeds: Sequence[int]) -> list[Recipe]:
@@ -259,6 +308,8 @@ def _identity(experiment: Experiment) -> dict[str, Any]:
         "batch_size": setting.batch_size,
         "max_length": setting.max_length,
         "train_limit": setting.train_limit,
+        "weight_decay": setting.weight_decay,
+        "warmup_ratio": setting.warmup_ratio,
         **{name: setting.method.get(name, default) for name, default in METHOD_DEFAULTS.items()},
     }
 
@@ -279,17 +330,19 @@ def _table(given: argparse.Namespace, how: options.RunOptions, setting: Setting,
     """A table of the paper with its published settings; in the miniature preset with those of miniature models."""
     table = doktra_tables.get(given.table)
     mini = given.preset == "mini"
+    wanted = doktra_tables.chosen_tasks(table, options.listed("tasks", given.tasks, ()))
+    stand_ins = _stand_ins(given, table)
 
     def choose(task: str, student: str) -> Parameters:
         return (None if mini else spaces.published(task, student)) or spaces.defaults(given.preset)
 
     recipes = doktra_tables.recipes(
         given.table,
-        _stand_ins(given, table),
+        stand_ins,
         seeds,
-        setting,
+        _located(setting),
         choose,
-        options.listed("tasks", given.tasks, ()),
+        wanted,
         MINI_ADAPTATION if mini else doktra_tables.TAPT,
     )
 

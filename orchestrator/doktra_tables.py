@@ -220,14 +220,19 @@ def recipes(
         raise UserError(f"Table {number} needs the models {', '.join(table.models)}; not given: {', '.join(missing)}")
     return [
         recipe
-        for task in _chosen(table, tasks)
+        for task in chosen_tasks(table, tasks)
         for line in table.lines
         if line.model in models
         for recipe in _cell(table, line, task, models, seeds, setting, choose, adaptation)
     ]
 
 
-def _chosen(table: PaperTable, tasks: Sequence[str] | None) -> list[str]:
+def chosen_tasks(table: PaperTable, tasks: Sequence[str] | None) -> list[str]:
+    """Some of a table's tasks, as the table has them and in its order; all unless any are given.
+
+    Raises:
+        UserError: For one that the table does not have.
+    """
     names = {name: task for task in table.tasks for name in (task.partition(FOLD)[0], task)}
     for name in tasks or ():
         if name not in names:

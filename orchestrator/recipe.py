@@ -47,10 +47,11 @@ class Recipe:
         """Identity of the leaderboard row: a hash of the sweep's name, the root stage's key and the row's labels.
 
         The labels count, since the same weights may be asked for under two names of a model, or by two trials of a
-        search. Those of a search count only where it has them: rows without have the keys they always had.
+        search. Those of a search count only where it has them: rows without have the keys they always had. So do
+        hyperparameters that the stage's key does not tell apart: a row shows them as they were asked for.
         """
         labels = [sweep, self.stage.key, self.method, self.model, self.task, self.intermediate or "", *self.teachers]
-        labels += [f"{name}={value}" for name, value in self._of_search().items()]
+        labels += [f"{name}={value}" for name, value in {**self.stage.unkeyed, **self._of_search()}.items()]
         return hashlib.sha256("\0".join(labels).encode()).hexdigest()[:KEY_LENGTH]
 
     def to_json(self) -> dict[str, Any]:

@@ -61,6 +61,8 @@ def run(options: RunOptions, recipes: Sequence[Recipe], report: Report | None = 
     if not options.dry_run:
         store.storage.check_writable()
     schedule = Schedule([recipe.stage for recipe in recipes], store)
+    if options.keep_models == "all":
+        schedule.want_weights()
     if options.dry_run:
         accounting.show(console, recipes, schedule, costs.from_store(store), options.shares)
         return 0

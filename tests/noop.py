@@ -73,6 +73,10 @@ class Climb(Stage):
     implementation: ClassVar[str] = "tests.noop:climb"
     prunable: ClassVar[bool] = True
 
+    @property
+    def epochs(self) -> int:
+        return len(self.scores)
+
 
 def take_notes(stage: Notes, context: Context) -> Run:
     weights = context.model_folder(stage.input_) / "config.json"
@@ -90,16 +94,18 @@ def climb(stage: Climb, context: Context) -> Run:
     if stage.marker:
         with (Path(stage.marker) / f"{stage.name}.starts").open("a") as file:
             file.write(f"{os.getpid()}\n")
-    saved = context.load_checkpoint() or {"done": 0}
-    for epoch in range(saved["done"], len(stage.scores)):
+    saved = context.load_checkpoint() or {"done": 0, "history": []}
+    history = list(saved["history"])
+    for epoch in range(saved["done"], stage.epochs):
         for _ in range(max(1, round(stage.seconds / 0.05))):
             time.sleep(stage.seconds and 0.05)
             if context.checkpoint_due():
-                context.save_checkpoint({"done": epoch})
-            yield Progress(epoch, len(stage.scores))
-        yield Progress(
-            epoch + 1, len(stage.scores), metrics={"resource": epoch + 1.0, "dev/score": stage.scores[epoch]}
-        )
+                context.save_checkpoint({"done": epoch, "history": history})
+            yield Progress(epoch, stage.epochs)
+        history.append({"step": epoch + 1.0, "resource": epoch + 1.0, "dev/score": stage.scores[epoch]})
+        if context.checkpoint_due():
+            context.save_checkpoint({"done": epoch + 1, "history": history})
+        yield Progress(epoch + 1, stage.epochs, metrics=history[-1])
     return Result({"test/score": stage.scores[-1], "dev/score": stage.scores[-1]}, facts={"resumed_at": saved["done"]})
 
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from trainables.context import OUTPUTS, Context, Progress, Run
 from trainables.data import tasks
 from trainables.stages import ActivationBoundaryDistillation, KLDistillation
-from trainables.training import classification, evaluation, losses, models, outputs, projection
+from trainables.training import classification, devices, evaluation, losses, models, outputs, projection
 from trainables.training.batches import Batch
 from trainables.training.classification import Classification
 from trainables.training.loop import Training
@@ -102,7 +102,8 @@ class Distillation(Classification, abc.ABC):
         logits, vectors = yield from evaluation.outputs(self.classifier, split, self.device, name)
         if name not in self.active:
             return self.scored(name, logits.cpu().numpy())
-        with torch.inference_mode():
+        # A learned projection is trained in the device's format, so that is what it is judged in.
+        with torch.inference_mode(), devices.autocast(self.device):
             different = losses.activation_difference(self.compared(vectors), self.active[name])
         return self.scored(name, logits.cpu().numpy(), l_at=float(different.double().mean()))
 

@@ -13,7 +13,7 @@ import platform
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -159,6 +159,7 @@ class Execution:
         machine.claim(job.gpu_fraction, job.threads)
         self._context = _Context(job, self.stage, store)
         self._run: Run = run(self.stage, self._context)
+        self._before = self._epochs_before()
 
     def advance(self, seconds: float) -> Progress | None:
         """Works for about some seconds.
@@ -168,10 +169,13 @@ class Execution:
                 work may take longer.
 
         Returns:
-            The last progress, with the metrics of every yield since the last call; None once finished.
+            The last progress, with the metrics of every yield since the last call; None once finished. Of a prunable
+            stage that goes on from a checkpoint each epoch before it comes first.
         """
         if self.result is not None:
             return None
+        for before in self._before:
+            return before
         deadline = time.perf_counter() + seconds
         metrics: dict[str, float] = {}
         while True:
@@ -215,6 +219,18 @@ class Execution:
         """Stops for good: what was saved is deleted, too."""
         self.abandon()
         self.store.drop_checkpoint(self.job.key)
+
+    def _epochs_before(self) -> Iterator[Progress]:
+        """The epochs that the checkpoint has behind it.
+
+        The last of them was perhaps never reported: a checkpoint at an epoch's end is saved before the epoch's metrics
+        are, and what saves one on being stopped reports no more.
+        """
+        history = self._context.history() if self.stage.prunable else []
+        epochs = int(getattr(self.stage, "epochs", len(history)))
+        for number, entry in enumerate(history, start=1):
+            step = int(entry["step"])
+            yield Progress(step, step * epochs // number, metrics=dict(entry))
 
     def _finish(self, found: Result) -> None:
         seconds = self._context.seconds_before + time.perf_counter() - self._clock
@@ -262,6 +278,7 @@ class _Context:
         self._store = store
         self._keys = dict(zip(stage.inputs, job.inputs, strict=True))
         self._clock = self._last_save = time.perf_counter()
+        self._read: dict[str, Any] | None = None
 
     def model_folder(self, stage: Stage) -> Path:
         if isinstance(stage, Pretrained):
@@ -282,7 +299,15 @@ class _Context:
             raise CorruptEntry(self._keys[stage], "its result is missing")
         return result
 
+    def history(self) -> list[dict[str, float]]:
+        """The finished epochs in the checkpoint; it is kept for the stage, which will ask for all of it."""
+        self._read = self.load_checkpoint()
+        return [] if self._read is None else list(self._read.get("history", ()))
+
     def load_checkpoint(self) -> dict[str, Any] | None:
+        if self._read is not None:
+            read, self._read = self._read, None
+            return read
         content = self._store.load_checkpoint(self._job.key)
         if content is None:
             return None

@@ -46,7 +46,8 @@ class Stage:
         stored: Whether running it makes a folder in the store. ``Pretrained`` is only a name for
             weights that lie elsewhere, so it is never run.
         makes_model: Whether the finished folder holds weights that another stage can start from.
-        prunable: Whether a search may stop it early. Its history then counts comparable training as ``resource``.
+        prunable: Whether a search may stop it early. Its history then counts comparable training as ``resource``; it
+            has ``epochs``, and its checkpoints have the ``history`` of those that are behind it.
     """
 
     version: ClassVar[int] = 1
@@ -100,6 +101,11 @@ class Stage:
     def schedule(self) -> str:
         """Of a prunable stage: what its epochs are; scores of two that differ in it are not compared on the way."""
         return ""
+
+    @property
+    def unkeyed(self) -> dict[str, Any]:
+        """Fields that its key has something else in place of; rows of two that differ in them are two."""
+        return {}
 
     @property
     def starts_from(self) -> tuple[Stage, ...]:

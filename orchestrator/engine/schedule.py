@@ -127,6 +127,12 @@ class Schedule:
         self.on_added(added)
         return added
 
+    def want_weights(self) -> None:
+        """Sees to it that the weights of all roots are there: where they were dropped, they are made again."""
+        for key in list(self.roots):
+            if self.nodes[key].stage.makes_model:
+                self._require(key, model=True)
+
     # --- asking ----------------------------------------------------------------------------------------------
 
     def peek(self) -> Node | None:

@@ -58,7 +58,7 @@ def build(
         row.update(_class_accuracies(result))
         row.update(_teacher_and_student(stage, row["metric"], row["score"], results))
         row.update(_cost(stage, result, results))
-    row.update(_hyperparameters(_parts(stage)[0]))
+    row.update(_agreed([_hyperparameters(part) for part in _parts(stage)]))
     row.update(_provenance(result, [results.get(part.key, {}) for part in _parts(stage)] if result else []))
     return row
 
@@ -150,6 +150,11 @@ def _hyperparameters(stage: Stage) -> dict[str, Any]:
     if hasattr(stage, "student"):
         values |= _fields(stage.student, schema.STUDENT_HYPERPARAMETERS, schema.STUDENT)
     return values
+
+
+def _agreed(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What the parts of a mean have in common; folds may be trained with settings that each chose for itself."""
+    return {name: value if all(other[name] == value for other in parts) else None for name, value in parts[0].items()}
 
 
 def _fields(stage: object, columns: Sequence[schema.Column], prefix: str = "") -> dict[str, Any]:

@@ -33,18 +33,27 @@ def rebuild(store: Store) -> int:
             row_key = recipe.row_key(sweep)
             if row_key in written:  # an extended sweep names its earlier recipes again
                 continue
-            row = _row(store, sweep, recipe, {stage.key: result(stage.key) for stage in recipe.stage.walk()})
+            given_up = store.failure(row_key) if recipe.trial is not None else None
+            found = {} if given_up else {stage.key: result(stage.key) for stage in recipe.stage.walk()}
+            row = _row(store, sweep, recipe, found, given_up)
             if row is not None:
                 rows.write(store.filesystem, store.root, row)
                 written.add(row_key)
     return len(written)
 
 
-def _row(store: Store, sweep: str, recipe: Recipe, found: dict[str, dict[str, Any] | None]) -> dict[str, Any] | None:
+def _row(
+    store: Store,
+    sweep: str,
+    recipe: Recipe,
+    found: dict[str, dict[str, Any] | None],
+    given_up: dict[str, Any] | None,
+) -> dict[str, Any] | None:
+    """A recipe's row; a trial that was pruned stays so, whoever finished its stage later."""
     results = {key: result for key, result in found.items() if result is not None}
     if recipe.stage.key in results:
         return rows.build(sweep, recipe, results)
-    failure = store.failure(recipe.stage.key)
+    failure = given_up or store.failure(recipe.stage.key)
     if failure is None:
         return None
     return rows.build(sweep, recipe, results, failure["status"], failure["error"])

@@ -77,7 +77,7 @@ _FINE_TUNING = (
 )
 
 #: Fields of the root stage that become columns under their own names, where the stage has them. Those of a mean over
-#: folds are its first fold's.
+#: folds are what all folds have in common.
 HYPERPARAMETERS = (
     *_FINE_TUNING,
     Column("switch_rate", "float", "share of the epochs that distil (DoKTra's gamma)"),

@@ -26,6 +26,7 @@ class SearchProgress:
 
     Attributes:
         target: Trials wanted of the current phase.
+        ended: That count: a repeat is no trial more, and one that failed in an earlier run is tried again.
         complete: Trials of the current phase that have a score.
         pruned: That were stopped early.
         failed: That failed.
@@ -35,6 +36,7 @@ class SearchProgress:
     """
 
     target: int
+    ended: int
     complete: int
     pruned: int
     failed: int
@@ -55,7 +57,6 @@ class SearchPanel:
         self._ask = progress
         self._clock = clock
         self._ends: deque[float] = deque(maxlen=_RECENT)  # when the last trials of this run ended
-        self._failed_before: dict[str, int] = {}  # by phase; these are tried again
         self._lines: list[str] = []
         self._seen = progress()
         self._look()
@@ -89,7 +90,7 @@ class SearchPanel:
         """How many trials have ended, of how many."""
         seen = self._seen
         of = f" of {seen.phase}" if seen.phase else ""
-        return f"{seen.complete + seen.pruned + seen.failed - self._retried}/{seen.target} trials{of}"
+        return f"{min(seen.ended, seen.target)}/{seen.target} trials{of}"
 
     def seconds_left(self, stages: float | None) -> float | None:
         """For the trials of this phase that are still to end, as long as there was lately between the ends of two.
@@ -98,7 +99,7 @@ class SearchPanel:
         (pretrained models, the first teachers) will not come again.
         """
         seen = self._seen
-        left = seen.target - (seen.complete + seen.pruned + seen.failed - self._retried)
+        left = seen.target - seen.ended
         if left <= 0:
             return stages  # the winner's other rows, say
         if len(self._ends) < 2:
@@ -135,14 +136,9 @@ class SearchPanel:
 
     # --- inside ----------------------------------------------------------------------------------------------
 
-    @property
-    def _retried(self) -> int:
-        return self._failed_before.get(self._seen.phase, 0)
-
     def _look(self) -> None:
         self._seen = self._ask()
         self._looked = self._clock()
-        self._failed_before.setdefault(self._seen.phase, self._seen.failed)
 
 
 def outcome(study: Study, number: int) -> str:

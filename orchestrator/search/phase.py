@@ -45,6 +45,7 @@ class Search:
         trials: Per phase; of a finite space at most as many as it has combinations.
         seeds: The objective is the mean dev score over them.
         metric: Of the dev score.
+        folds: Of the task; 1 where it is not cross-validated.
         sampler: One of :data:`SAMPLERS`.
         pruner: One of :data:`PRUNERS`.
         sampler_seed: Of the sampler.
@@ -56,6 +57,7 @@ class Search:
     trials: int
     seeds: tuple[int, ...]
     metric: str
+    folds: int = 1
     sampler: str = "tpe"
     pruner: str = "asha"
     sampler_seed: int = 0

@@ -11,6 +11,7 @@ pruner, so that the same seed is compared in all trials. The other seeds follow 
 from __future__ import annotations
 
 import dataclasses
+import logging
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -21,12 +22,15 @@ from orchestrator.engine.schedule import Node, Schedule, State
 from orchestrator.recipe import Recipe, with_folds
 from orchestrator.search.phase import Make, Phase, Search
 from orchestrator.search.study import PhaseStudy, study_name
+from trainables.errors import UserError
 from trainables.expression import Stage
+from trainables.stages import CrossValidation
 
 if TYPE_CHECKING:
     import optuna
     from optuna.trial import Trial
 
+_log = logging.getLogger(__name__)
 _PRUNED = "stopped early: its dev score was among the lower ones at the same epoch"
 
 
@@ -40,6 +44,7 @@ class Open:
         recipes: One per seed.
         lead: Key of the stage whose epochs decide whether the trial goes on; None once all of its runs are added.
         prune: Whether it is to be stopped early.
+        begun: Whether it had anything to run; else what it starts from had failed before.
     """
 
     study: PhaseStudy
@@ -47,6 +52,7 @@ class Open:
     recipes: list[Recipe]
     lead: str | None = None
     prune: bool = False
+    begun: bool = True
 
 
 class StudyProposer(Listener):
@@ -58,9 +64,10 @@ class StudyProposer(Listener):
         schedule: Where expressions are added.
         keeper: Writes the rows.
         record: Notes the recipes of a trial, so that its rows can be made again from the store.
-        save: Called after every change of a study that must not be lost.
+        save: Called after every change of a study that must not be lost; with ``lazily=True`` after lesser ones.
 
     Attributes:
+        schedule: Where expressions are added.
         studies: Those that were begun, by phase.
         recipes: Of all trials so far.
         open: Trials under way.
@@ -74,7 +81,7 @@ class StudyProposer(Listener):
         schedule: Schedule,
         keeper: Bookkeeper,
         record: Callable[[Sequence[Recipe]], None],
-        save: Callable[[], None],
+        save: Callable[..., None],
     ) -> None:
         self.search = search
         self.studies: dict[str, PhaseStudy] = {}
@@ -82,16 +89,27 @@ class StudyProposer(Listener):
         self.open: list[Open] = []
         self.on_end: Callable[[PhaseStudy, int], None] = lambda study, number: None
         self._storage = storage
-        self._schedule = schedule
+        self.schedule = schedule
         self._keeper = keeper
         self._record = record
         self._save = save
+        self._unrecorded: list[Recipe] = []
         self._fruitless: set[str] = set()  # phases that ended without a complete trial
 
     def start(self) -> None:
         """Opens the studies that can be, and takes up what an earlier driver left under way."""
         for _ in self._current():
             pass
+
+    def flush(self) -> None:
+        """Records what the storage refused before.
+
+        Raises:
+            OSError: Where it refuses still.
+        """
+        if self._unrecorded:
+            self._record(self._unrecorded)
+            self._unrecorded = []
 
     def look(self) -> None:
         """Opens the studies that there are, and takes up nothing."""
@@ -108,13 +126,21 @@ class StudyProposer(Listener):
     def described(self, one: Open) -> str:
         """How far a trial is, in words."""
         keys = {stage.key for recipe in one.recipes for stage in recipe.stage.walk() if stage.stored}
-        nodes = [self._schedule.nodes[key] for key in keys if key in self._schedule.nodes]
+        nodes = [self.schedule.nodes[key] for key in keys if key in self.schedule.nodes]
         done = sum(node.state in (State.FINISHED, State.UNNEEDED) for node in nodes)
         running = sorted({type(node.stage).__name__ for node in nodes if node.state is State.RUNNING})
         return f"{done} of {len(keys)} stages" + (f", {', '.join(running)}" if running else "")
 
+    @property
+    def chooses_per_fold(self) -> bool:
+        """Whether recipes are means over folds, of which each is to be chosen for by itself: see :meth:`best_of`."""
+        return self.search.folds > 1
+
     def best_of(self, makes: Sequence[Make]) -> list[Recipe]:
         """Of each kind of recipe, those of the trial in which it does best on dev, as far as it was trained at all.
+
+        Of a mean over folds each fold's are those that do best on this fold's dev. A fold's dev and test have nothing
+        in common, but all folds' dev together are the same examples as all their tests.
 
         Args:
             makes: Make a recipe from a trial's hyperparameters and a seed.
@@ -123,22 +149,32 @@ class StudyProposer(Listener):
         trials = last.trials("COMPLETE", "PRUNED") if last is not None else []
         found: list[Recipe] = []
         for make in makes:
-            scored = []
-            for trial in trials:
-                recipes = [make(last.chosen(trial), seed) for seed in self.search.seeds] if last is not None else []
-                score = self._dev(recipes)
-                if score is not None:
-                    scored.append((score, -trial.number, recipes))
-            if scored:
-                found += max(scored, key=lambda one: one[:2])[2]
+            made = [[make(last.chosen(trial), seed) for seed in self.search.seeds] for trial in trials if last]
+            trained = [recipes for recipes in made if self._dev([recipe.stage for recipe in recipes]) is not None]
+            if trained:
+                found += self._chosen(trained)
         return found
 
-    def _dev(self, recipes: Sequence[Recipe]) -> float | None:
-        """Mean dev score of recipes, of folds where a mean over them is not made yet; None where one is not trained."""
+    def _chosen(self, trained: Sequence[Sequence[Recipe]]) -> list[Recipe]:
+        """The best of several trials' recipes by dev, of equals the first; of folds put together from each fold's."""
+        first = trained[0]
+        if not isinstance(first[0].stage, CrossValidation):
+            return list(max(trained, key=lambda recipes: self._dev([recipe.stage for recipe in recipes]) or 0.0))
+        of_folds: list[list[Stage]] = []  # by fold, one per seed
+        for place in range(len(first[0].stage.folds)):
+            stages = [[recipe.stage.folds[place] for recipe in recipes] for recipes in trained]  # type: ignore[attr-defined]
+            of_folds.append(max(stages, key=lambda each: self._dev(each) or 0.0))
+        return [
+            dataclasses.replace(recipe, stage=CrossValidation(tuple(each[place] for each in of_folds)))
+            for place, recipe in enumerate(first)
+        ]
+
+    def _dev(self, stages: Sequence[Stage]) -> float | None:
+        """Mean dev score of stages, of folds where a mean over them is not made yet; None where one is not trained."""
         metric, scores = f"dev/{self.search.metric}", []
-        for recipe in recipes:
-            for stage in getattr(recipe.stage, "folds", (recipe.stage,)):
-                result = self._schedule.result(stage)
+        for whole in stages:
+            for stage in getattr(whole, "folds", (whole,)):
+                result = self.schedule.result(stage)
                 if result is None:
                     return None
                 scores.append(result["metrics"][metric])
@@ -153,7 +189,7 @@ class StudyProposer(Listener):
 
     def propose(self) -> bool:
         """Adds a trial; not many more at once than stages run, since later ones know more."""
-        if len(self.open) > len(self._schedule.running):
+        if len(self.open) > len(self.schedule.running):
             return False
         for study in self._current():
             if study.ended + self._under_way(study) < study.target:
@@ -178,9 +214,10 @@ class StudyProposer(Listener):
         for one in self.open:
             if one.lead == node.key:
                 prune = one.study.report(one.trial, 100 * value, int(report["resource"]), node.stage.schedule)
-                if prune and not last:  # else nothing would be saved
+                if prune and not last:  # else nothing would be gained
                     one.study.give_up(one.trial)
                     one.prune = True
+                self._save(lazily=not one.prune)
 
     def finished(self, node: Node) -> None:
         """See :class:`Listener`."""
@@ -222,9 +259,20 @@ class StudyProposer(Listener):
 
     def _begin(self, phase: Phase) -> None:
         study = self.studies[phase.name] = PhaseStudy(self.search, phase, self._fixed(phase), self._storage)
+        there = self._keeper.rows_of(study.name)
+        if there and not study.trials():
+            raise UserError(
+                f"the leaderboard has {len(there)} rows of the study {study.name!r}, whose journal is gone: new trials "
+                "would have the numbers of old ones. Bring the journal back, or give another --sweep; what is trained "
+                "is found there, too"
+            )
         study.begin()
         for trial in study.trials("COMPLETE"):  # so that a row or an entry that is not there (any more) is made again
             self._add(self.recipes_of(study, study.chosen(trial), trial.number))
+        for trial in study.trials("PRUNED"):
+            recipes = with_folds(self.recipes_of(study, study.chosen(trial), trial.number))
+            lost = [recipe for recipe in recipes if recipe.row_key(self._keeper.sweep) not in there]
+            self._keeper.lost(lost, "pruned", _PRUNED)
         for adopted in study.adopted():
             self._take_up(study, adopted)
         self._save()
@@ -244,7 +292,7 @@ class StudyProposer(Listener):
 
     def _add(self, recipes: Sequence[Recipe], stages: Sequence[Stage] | None = None) -> None:
         """Adds recipes to the books, and their expressions (or some stages of them) to the schedule."""
-        self._schedule.extend([recipe.stage for recipe in recipes] if stages is None else stages)
+        self.schedule.extend([recipe.stage for recipe in recipes] if stages is None else stages)
         self.recipes.extend(recipes)
         self._keeper.add(with_folds(recipes))
 
@@ -253,10 +301,10 @@ class StudyProposer(Listener):
         recipes = self.recipes_of(study, chosen, trial.number)
         one = Open(study, trial, recipes)
         self.open.append(one)
-        self._record(with_folds(recipes))
+        self._note(recipes)
         self._save()
         lead = self._leading(recipes[0])
-        if lead is not None and not self._schedule.knows(lead) and self._hopeless(one):
+        if lead is not None and not self.schedule.knows(lead) and self._hopeless(one):
             self.recipes.extend(recipes)
             self._end_pruned(one)
             return
@@ -265,7 +313,18 @@ class StudyProposer(Listener):
             self._add(recipes, [lead])
         else:
             self._add(recipes)
+        keys = [lead.key] if lead is not None else [recipe.stage.key for recipe in recipes]
+        one.begun = any(self.schedule.nodes[key].state not in (State.FAILED, State.BLOCKED) for key in keys)
         self._look()
+
+    def _note(self, recipes: Sequence[Recipe]) -> None:
+        """Records a trial's recipes; those that the storage refuses are recorded with the next ones."""
+        self._unrecorded += with_folds(recipes)
+        try:
+            self._record(self._unrecorded)
+            self._unrecorded = []
+        except OSError as error:
+            _log.warning("%d recipes could not be recorded yet: %s", len(self._unrecorded), error)
 
     def _hopeless(self, one: Open) -> bool:
         """Whether it is known already that a trial will be stopped early."""
@@ -281,22 +340,22 @@ class StudyProposer(Listener):
         """Ends the trials that can be ended, and adds the other seeds of those whose first has come to its end."""
         for one in list(self.open):
             if one.lead is not None:
-                state = self._schedule.nodes[one.lead].state
+                state = self.schedule.nodes[one.lead].state
                 if state in (State.FINISHED, State.UNNEEDED):
                     one.lead = None
-                    self._schedule.extend([recipe.stage for recipe in one.recipes])
+                    self.schedule.extend([recipe.stage for recipe in one.recipes])
                     self._keeper.add(with_folds(one.recipes))
                 elif state is State.PRUNED:
                     self._end_pruned(one)
                     continue
                 elif state in (State.FAILED, State.BLOCKED):
-                    self._end_failed(one, self._schedule.nodes[one.lead])
+                    self._end_failed(one, self.schedule.nodes[one.lead])
                     continue
             if one.lead is None:
                 self._end(one)
 
     def _end(self, one: Open) -> None:
-        nodes = [self._schedule.nodes[recipe.stage.key] for recipe in one.recipes]
+        nodes = [self.schedule.nodes[recipe.stage.key] for recipe in one.recipes]
         lost = [node for node in nodes if node.state in (State.FAILED, State.BLOCKED, State.PRUNED)]
         if lost:
             self._end_failed(one, lost[0])
@@ -313,7 +372,7 @@ class StudyProposer(Listener):
 
     def _end_failed(self, one: Open, node: Node) -> None:
         self._keeper.lost(with_folds(one.recipes), "failed" if node.state is State.FAILED else "blocked", node.error)
-        one.study.fail(one.trial, node.error)
+        one.study.fail(one.trial, node.error, one.begun)
         self._close(one)
 
     def _close(self, one: Open) -> None:

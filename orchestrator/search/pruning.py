@@ -3,6 +3,9 @@
 A learning rate that decays makes the epochs of two schedules unlike: the first epoch of refinement is the last one of
 the training for a trial that distils long, with next to no learning rate left, and comes early for one that distils
 briefly. Were they compared, whatever scores sooner would win, and long refinement would always be stopped.
+
+Of two or three trials ASHA lets but the best go on. So it decides only where there are as many comparable ones as it
+would let one of go on: the first few of a schedule are not stopped for being a little worse than each other.
 """
 
 from __future__ import annotations
@@ -19,17 +22,20 @@ class AmongLike(optuna.pruners.BasePruner):
     Args:
         pruner: Decides.
         attribute: The user attribute of a trial that names its schedule.
+        least: Trials of a schedule that must have come as far before one of them is stopped.
     """
 
-    def __init__(self, pruner: optuna.pruners.BasePruner, attribute: str) -> None:
+    def __init__(self, pruner: optuna.pruners.BasePruner, attribute: str, least: int = 1) -> None:
         self._pruner = pruner
         self._attribute = attribute
+        self._least = least
 
     def prune(self, study: optuna.study.Study, trial: FrozenTrial) -> bool:
         """See :class:`optuna.pruners.BasePruner`."""
         like: Any = _Like(study, self._attribute, trial.user_attrs.get(self._attribute))
-        pruned: bool = self._pruner.prune(like, trial)
-        return pruned
+        pruned: bool = self._pruner.prune(like, trial)  # asked in any case: it thereby learns of the value
+        as_far = sum(one.last_step is not None and one.last_step >= (trial.last_step or 0) for one in like.get_trials())
+        return pruned and as_far >= self._least
 
 
 class _Like:

@@ -15,7 +15,7 @@ from orchestrator.engine.schedule import Schedule
 from orchestrator.engine.store import Store
 from orchestrator.options import RunOptions
 from orchestrator.recipe import Recipe, with_folds
-from orchestrator.search import report
+from orchestrator.search import lease, report
 from orchestrator.search.display import SearchPanel, SearchProgress
 from orchestrator.search.phase import Make, Search
 from orchestrator.search.proposer import StudyProposer
@@ -25,6 +25,11 @@ from search_spaces.space import Space
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+_OPTIMISTIC = (
+    "the best trial by the mean dev score over folds: over all folds dev and test are the same examples, so its test "
+    "score is that of a choice on test; report the one below"
+)
 
 
 def run(
@@ -60,29 +65,48 @@ def run(
     if options.dry_run:
         outlook(console, search)
         return 0
-    if not options.report_only:
-        store.storage.check_writable()
-        sweep.check_data(sample)
-        store.tidy()
-    schedule = Schedule([], store)
-    policy = "inputs" if options.keep_models == "none" else options.keep_models  # later trials want them again
-    keeper = Bookkeeper(options.sweep, [], schedule, store, policy, spared={"finetune"})
-    journal = Journal(store.storage, options.sweep)
-    if options.report_only and not journal.path.exists():
+    if options.report_only:
+        return _report(options, search, compared, command, published, store, console)
+    store.storage.check_writable()
+    sweep.check_data(sample)
+    with lease.held(store.storage, options.sweep, console.print):
+        return _run(options, search, compared, command, published, store, console)
+
+
+def _report(
+    options: RunOptions,
+    search: Search,
+    compared: Sequence[Make],
+    command: Callable[[Mapping[str, Any]], str],
+    published: Mapping[str, Any] | None,
+    store: Store,
+    console: Console,
+) -> int:
+    """Shows what there is of a search."""
+    journal = Journal(store.storage, options.sweep, only_read=True)
+    if not journal.path.exists():
         console.print(f"no search of sweep {options.sweep} in {store.root} yet")
         return 0
-    proposer = StudyProposer(
-        search,
-        journal.open(),
-        schedule,
-        keeper,
-        record=lambda recipes: store.write_sweep(options.sweep, [recipe.to_json() for recipe in recipes]),
-        save=journal.save,
-    )
-    if options.report_only:
-        proposer.look()
-        conclude(options, proposer, compared, command, published, store, console)
-        return 0
+    proposer, _ = _proposer(options, search, store, journal)
+    proposer.look()
+    conclude(options, proposer, compared, command, published, store, console)
+    return 0
+
+
+def _run(
+    options: RunOptions,
+    search: Search,
+    compared: Sequence[Make],
+    command: Callable[[Mapping[str, Any]], str],
+    published: Mapping[str, Any] | None,
+    store: Store,
+    console: Console,
+) -> int:
+    """Runs a search that no other driver has."""
+    store.tidy()
+    journal = Journal(store.storage, options.sweep)
+    proposer, keeper = _proposer(options, search, store, journal)
+    schedule = proposer.schedule
     begun = time.monotonic()
     proposer.start()
     console.print(f"{options.sweep}: {search.trials} trials per study; storage {store.root}, study {journal.path}")
@@ -93,8 +117,10 @@ def run(
     if not completed:
         console.print(f"interrupted with {len(proposer.open)} trials under way; to go on, run the same command again")
         return sweep.INTERRUPTED
+    proposer.flush()
+    journal.flush()
     # A mean over folds is made for what is compared only now: its folds are finished.
-    beside = proposer.best_of(compared)
+    beside = _beside(proposer, compared)
     schedule.extend([recipe.stage for recipe in beside])
     keeper.add(with_folds(beside))
     store.write_sweep(options.sweep, [recipe.to_json() for recipe in with_folds(beside)])
@@ -105,6 +131,28 @@ def run(
         keeper.drop_weights()
     best = conclude(options, proposer, compared, command, published, store, console)
     return sweep.outcome(schedule, keeper, console) or (0 if best else 1)
+
+
+def _proposer(options: RunOptions, search: Search, store: Store, journal: Journal) -> tuple[StudyProposer, Bookkeeper]:
+    """What asks Optuna, and what keeps the books."""
+    schedule = Schedule([], store)
+    policy = "inputs" if options.keep_models == "none" else options.keep_models  # later trials want them again
+    keeper = Bookkeeper(options.sweep, [], schedule, store, policy, spared={"finetune"})
+    proposer = StudyProposer(
+        search,
+        journal.open(),
+        schedule,
+        keeper,
+        record=lambda recipes: store.write_sweep(options.sweep, [recipe.to_json() for recipe in recipes]),
+        save=journal.save,
+    )
+    return proposer, keeper
+
+
+def _beside(proposer: StudyProposer, compared: Sequence[Make]) -> list[Recipe]:
+    """What the best trial is shown beside; of folds also its own method, with the settings that each fold chose."""
+    own = (proposer.search.phases[-1].make,) if proposer.chooses_per_fold else ()
+    return proposer.best_of((*own, *compared))
 
 
 def conclude(
@@ -130,8 +178,16 @@ def conclude(
     chosen = last.chosen(best)
     own = proposer.recipes_of(last, chosen, best.number)
     console.print()
-    show_rows(options, [*own, *proposer.best_of(compared)], store, console)
-    console.print("beside the best trial: the best by dev of what the search trained", style="dim")
+    beside = _beside(proposer, compared)
+    if proposer.chooses_per_fold:
+        show_rows(options, own, store, console)
+        console.print(_OPTIMISTIC, style="dim")
+        console.print()
+        show_rows(options, beside, store, console)
+        console.print("settings chosen for each fold on its own dev", style="dim")
+    else:
+        show_rows(options, [*own, *beside], store, console)
+        console.print("beside the best trial: the best by dev of what the search trained", style="dim")
     folder = Path(store.storage.path(FOLDER)) if store.storage.local else Path.cwd()
     stem = f"{proposer.search.name}.{last.phase.name}"
     files = {ending: folder / f"{stem}{ending}" for ending in (".best.json", ".html", ".png")}
@@ -153,6 +209,7 @@ def progress(proposer: StudyProposer) -> SearchProgress:
     best = current.best
     return SearchProgress(
         target=current.target,
+        ended=current.ended,
         complete=len(current.trials("COMPLETE")),
         pruned=len(current.trials("PRUNED")),
         failed=len(current.trials("FAIL")),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
-import itertools
 import json
 import math
 import random
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from orchestrator.search.phase import Phase, Search
 from trainables.errors import UserError
@@ -17,8 +17,12 @@ if TYPE_CHECKING:
     import optuna
     from optuna.trial import FrozenTrial, Trial
 
+#: Hyperparameters by name, in the space's order.
+Point: TypeAlias = tuple[tuple[str, Any], ...]
+
 _IDENTITY = "search"
 _SCHEDULE = "schedule"  # of a trial: only those of the same one are compared on the way
+_NOT_BEGUN = "not_begun"  # of a trial that failed since what it starts from had failed before
 _GIVEN_UP = "given_up"  # at which step, of a trial that is to be stopped early
 #: Trials that must have come to their end before any is stopped early, and the share that ASHA lets go on.
 PRUNING_BEGINS = 4
@@ -63,6 +67,8 @@ class PhaseStudy:
         size = phase.space.size
         self.target = search.trials if size is None else min(search.trials, size)
         self._failed_here: set[int] = set()
+        self._blocked_here: set[int] = set()  # of these, those that could not even be begun
+        self._points: dict[int, Point] = {}  # of trials that have ended, by number
 
     # --- asking ----------------------------------------------------------------------------------------------
 
@@ -80,10 +86,14 @@ class PhaseStudy:
 
         Of a finite space, its combinations: a repeat is no trial more, since its score is known. As a sampler may
         come to see nothing else that is worth a try, thrice as many trials as are wanted end a search all the same.
+        Trials that could not be begun, since something that they start from had failed before, tell nothing and take
+        no time: they do not count until there are as many of them as trials are wanted.
         """
-        if self.phase.space.size is not None and len(self.trials()) < 3 * self.target:
-            return len({tuple(point.items()) for point in self._tried("COMPLETE", "PRUNED")})
-        return len(self.trials("COMPLETE", "PRUNED")) + len(self._failed_here)
+        size = self.phase.space.size
+        if size is not None and len(self.trials()) < 3 * self.target:
+            tried = self._tried("COMPLETE", "PRUNED")
+            return len(tried) if len(tried) >= size else len(tried - self._uncounted())
+        return len(self.trials("COMPLETE", "PRUNED")) + len(self._failed_here) - len(self._uncounted_trials())
 
     @property
     def best(self) -> FrozenTrial | None:
@@ -102,13 +112,17 @@ class PhaseStudy:
         return [optuna.trial.Trial(self.study, trial._trial_id) for trial in self.trials("RUNNING")]
 
     def begin(self) -> None:
-        """Queues what is to be tried first: the phase's picks, and what failed in an earlier run."""
+        """Queues what is to be tried first: the phase's picks, and what failed in an earlier run.
+
+        Not what could not even be begun then: others were tried in its place.
+        """
         for pick in self.phase.picks:
             self.study.enqueue_trial(dict(self.phase.space.check_params(pick)), skip_if_exists=True)
         others = [trial.params for trial in self.trials("COMPLETE", "PRUNED", "RUNNING")]
         queued = [trial.system_attrs.get("fixed_params") for trial in self.trials("WAITING")]
         for trial in self.trials("FAIL"):
-            if trial.params and trial.params not in others and trial.params not in queued:
+            begun = _NOT_BEGUN not in trial.user_attrs
+            if begun and trial.params and trial.params not in others and trial.params not in queued:
                 self.study.enqueue_trial(trial.params, user_attrs={"retry_of": trial.number})
                 queued.append(trial.params)
 
@@ -140,7 +154,11 @@ class PhaseStudy:
     # --- telling ---------------------------------------------------------------------------------------------
 
     def report(self, trial: Trial, value: float, step: int, schedule: str = "") -> bool:
-        """Notes an intermediate value.
+        """Notes an intermediate value; one of a step that has one already is ignored.
+
+        A stage that goes on from a checkpoint tells of the epochs before it again. Of the last one that is known the
+        pruner is asked all the same: the driver before may have been killed between noting it and asking. Whoever was
+        asked about it then is not asked twice, since it notes itself which values it has judged.
 
         Args:
             trial: Whose.
@@ -152,9 +170,12 @@ class PhaseStudy:
             Whether the trial should be stopped early.
         """
         frozen = self.study._storage.get_trial(trial._trial_id)
+        known = step in frozen.intermediate_values
+        if known and step != frozen.last_step:
+            return False
         if frozen.user_attrs.get(_SCHEDULE) != schedule:
             trial.set_user_attr(_SCHEDULE, schedule)
-        if step not in frozen.intermediate_values:
+        if not known:
             trial.report(value, step)
         # Asked even where the answer does not count: the pruner thereby learns of the value.
         prune = trial.should_prune()
@@ -182,11 +203,20 @@ class PhaseStudy:
 
         self.study.tell(trial.number, state=TrialState.PRUNED, skip_if_finished=True)
 
-    def fail(self, trial: Trial, why: str) -> None:
-        """A trial could not be run."""
+    def fail(self, trial: Trial, why: str, begun: bool = True) -> None:
+        """A trial could not be run.
+
+        Args:
+            trial: Which one.
+            why: What went wrong.
+            begun: Whether something of it was tried; else it only needed what had failed already.
+        """
         from optuna.trial import TrialState
 
         trial.set_user_attr("error", why)
+        if not begun:
+            trial.set_user_attr(_NOT_BEGUN, True)
+            self._blocked_here.add(trial.number)
         self.study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
         self._failed_here.add(trial.number)
 
@@ -197,21 +227,38 @@ class PhaseStudy:
         size = self.phase.space.size
         return self._search.sampler == "grid" or (size is not None and self._search.trials >= size)
 
+    @functools.cached_property
+    def _combinations(self) -> list[dict[str, Any]]:
+        """All combinations of a finite space, in an order of the sampler's seed."""
+        found = list(self.phase.space.combinations())
+        random.Random(f"grid {self._search.sampler_seed}").shuffle(found)
+        return found
+
     def _next_combination(self) -> dict[str, Any]:
         tried = self._tried("COMPLETE", "PRUNED", "RUNNING")
-        combinations = list(self.phase.space.combinations())
-        random.Random(f"grid {self._search.sampler_seed}").shuffle(combinations)
-        return next(itertools.chain((one for one in combinations if one not in tried), combinations))
+        return next((one for one in self._combinations if tuple(one.items()) not in tried), self._combinations[0])
 
-    def _tried(self, *states: str) -> list[dict[str, Any]]:
+    def _tried(self, *states: str) -> set[Point]:
         """The hyperparameters of trials in some states, and of those that failed in this run."""
         failed = [trial for trial in self.trials("FAIL") if trial.number in self._failed_here]
-        return [self._point(trial) for trial in [*self.trials(*states), *failed]]
+        return {self._point(trial) for trial in [*self.trials(*states), *failed]}
 
-    def _point(self, trial: FrozenTrial) -> dict[str, Any]:
+    def _point(self, trial: FrozenTrial) -> Point:
         """A trial's hyperparameters as the space gives them; as they are where it was killed while it chose them."""
+        if trial.number in self._points:
+            return self._points[trial.number]
         inside = self.phase.space.contains(trial.params)
-        return self.phase.space.check_params(trial.params) if inside else trial.params
+        point = tuple((self.phase.space.check_params(trial.params) if inside else trial.params).items())
+        if trial.state.is_finished():
+            self._points[trial.number] = point
+        return point
+
+    def _uncounted_trials(self) -> set[int]:
+        return self._blocked_here if len(self._blocked_here) < self.target else set()
+
+    def _uncounted(self) -> set[Point]:
+        numbers = self._uncounted_trials()
+        return {self._point(trial) for trial in self.trials("FAIL") if trial.number in numbers}
 
     def _check_identity(self) -> None:
         identity = {
@@ -267,4 +314,5 @@ def _pruner(name: str) -> optuna.pruners.BasePruner:
         return optuna.pruners.NopPruner()
     from orchestrator.search.pruning import AmongLike
 
-    return AmongLike(optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=REDUCTION), _SCHEDULE)
+    halving = optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=REDUCTION)
+    return AmongLike(halving, _SCHEDULE, least=REDUCTION)

@@ -69,6 +69,8 @@ class StageSuite:
     saves_checkpoints = True
     #: Whether it writes predictions.
     predicts = False
+    #: Fields that its key has something else in place of.
+    unkeyed: frozenset[str] = frozenset()
     #: Files that it writes beside weights and predictions.
     writes: frozenset[str] = frozenset()
 
@@ -132,11 +134,13 @@ class StageSuite:
     def test_defaults_and_locations_are_not_in_its_key(self, stage: Stage) -> None:
         fields = stage.canonical()["fields"]
         for field in dataclasses.fields(stage):
-            if field.metadata.get("located") or getattr(stage, field.name) == field.default:
+            located, default = field.metadata.get("located"), getattr(stage, field.name) == field.default
+            if located or default or field.name in self.unkeyed:
                 assert field.name not in fields
             else:
                 assert field.name in fields
         assert dataclasses.replace(stage).key == stage.key
+        assert stage.unkeyed == {name: getattr(stage, name) for name in self.unkeyed}
 
     def test_its_label_is_one_short_line(self, stage: Stage) -> None:
         assert 0 < len(stage.label()) < 80
@@ -214,6 +218,25 @@ class StageSuite:
             assert saved > 0
         to_end(Execution(workshop.job(), store))
         same(store)
+
+    def test_no_epoch_that_a_search_may_judge_is_kept_from_it_by_an_interruption(
+        self, workshop: Workshop, same: Callable[[Store], None]
+    ) -> None:
+        """Nor by one that is noticed at an epoch's end: on its way to the checkpoint nothing is reported."""
+        if not workshop.stage.prunable:
+            pytest.skip("no search judges it before its end")
+        undisturbed = to_end(Execution(workshop.job(), workshop.store()))
+        epochs = [progress for progress in undisturbed if progress.metrics]
+        assert [progress.step < progress.total for progress in epochs] == [True] * (len(epochs) - 1) + [False]
+        for end in (number for number, progress in enumerate(undisturbed) if progress.metrics):
+            store = workshop.store()
+            execution = Execution(workshop.job(), store)
+            for _ in range(end):
+                execution.advance(0)
+            execution.interrupt()
+            Execution(workshop.job(), store).interrupt()  # once more, before anything was told again
+            assert [progress for progress in to_end(Execution(workshop.job(), store)) if progress.metrics] == epochs
+            same(store)
 
     @pytest.mark.parametrize("steps", [1, 3, 8])
     def test_it_goes_on_from_its_last_checkpoint_after_a_crash(

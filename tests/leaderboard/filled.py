@@ -73,7 +73,7 @@ def write_rows(store: Store, asked: Sequence[Recipe], sweep: str = "grid") -> No
     """Writes rows as a sweep does while it runs: from the recipes at hand."""
     for one in asked:
         results = store.results([stage.key for stage in one.stage.walk()])
-        failure = store.failure(one.stage.key)
+        failure = store.failure(one.row_key(sweep)) or store.failure(one.stage.key)  # of a pruned trial its row's
         if one.stage.key in results:
             rows.write(store.filesystem, store.root, rows.build(sweep, one, results))
         elif failure is not None:

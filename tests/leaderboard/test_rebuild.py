@@ -61,7 +61,7 @@ def test_rows_of_searches_are_made_again_with_study_and_trial_and_pruned_ones_to
     )
     for stage in filter(lambda stage: stage.stored, done.stage.walk()):
         store.publish(stage.key, store.working_folder(stage.key), {}, result("micro_f1", 0.8))
-    store.write_failure(stopped.stage.key, "pruned", "stopped after epoch 2")
+    store.write_failure(stopped.row_key("search"), "pruned", "stopped after epoch 2")
     store.write_sweep("search", [one.to_json() for one in (done, stopped)])
     write_rows(store, [done, stopped], "search")
     before = files(store)
@@ -76,6 +76,18 @@ def test_rows_of_searches_are_made_again_with_study_and_trial_and_pruned_ones_to
     assert set(frame["study"]) == {"joint"}
     assert frame["retention"].iloc[0] == 100.0
     assert frame["error"].iloc[1] == "stopped after epoch 2"
+
+
+def test_a_pruned_trial_stays_so_though_somebody_else_has_its_stage_trained(tmp_path):
+    store = Store(str(tmp_path))
+    stopped = keyed(experiment("ddi").distilled_recipe(CHOSEN, 0, study="joint", trial=1))
+    store.write_failure(stopped.row_key("search"), "pruned", "stopped after epoch 2")
+    store.write_sweep("search", [stopped.to_json()])
+    for stage in filter(lambda stage: stage.stored, stopped.stage.walk()):
+        store.publish(stage.key, store.working_folder(stage.key), {}, result("micro_f1", 0.8))
+    assert rebuild(store) == 1
+    (row,) = rows.read_table(store.filesystem, store.root).to_pylist()
+    assert (row["status"], row["error"], row["score"]) == ("pruned", "stopped after epoch 2", None)
 
 
 def test_an_empty_store_has_nothing_to_rebuild(tmp_path):

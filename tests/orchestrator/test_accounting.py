@@ -196,3 +196,11 @@ def test_an_interrupted_search_says_what_is_to_go_and_what_was_started_again(tmp
     schedule.finished(first.key, {"metrics": {}})
     text = summed_up(recipes, schedule)
     assert "1 stage run of 6 distinct sub-expressions (1 trained now); not run: 5 to go; 1 more start, after" in text
+
+
+def test_what_was_given_up_before_it_began_would_not_have_been_run_alone_either(tmp_path: Path) -> None:
+    """Of a pruned trial only the first seed is ever run, with sharing or without."""
+    recipes = search((0.3,), (0.6, 0.7))
+    schedule = Schedule([recipes[0].stage], Store(str(tmp_path)))
+    run_all(schedule, ActivationBoundaryDistillation="pruned")
+    assert "nothing shared would have been 6" in summed_up(recipes, schedule)

@@ -9,12 +9,15 @@ from typing import Any
 
 import pytest
 
+from orchestrator import models
 from orchestrator.bookkeeping import Bookkeeper
+from orchestrator.doktra_recipes import Experiment, Setting
 from orchestrator.engine.schedule import Node, Schedule
 from orchestrator.engine.store import Store
 from orchestrator.leaderboard import rows
-from orchestrator.recipe import Recipe
-from tests.leaderboard.synthetic import recipe, result
+from orchestrator.leaderboard.rebuild import rebuild
+from orchestrator.recipe import Recipe, with_folds
+from tests.leaderboard.synthetic import CHOSEN, recipe, result
 from trainables.data import tasks
 
 SCORES = {("gad", None): 0.6, ("ddi", None): 0.7, ("gad", "ddi"): 0.8, ("ddi", "gad"): 0.5}
@@ -222,9 +225,24 @@ def test_a_pruned_trial_has_rows_of_all_its_seeds_and_no_checkpoint(store: Store
     run.keeper.lost(recipes, "pruned", "stopped early")
     assert run.statuses() == {0: ("pruned", "stopped early"), 1: ("pruned", "stopped early")}
     assert store.load_checkpoint(recipes[0].stage.key) is None
-    noted = store.failure(recipes[1].stage.key)
+    noted = store.failure(recipes[1].row_key("grid"))
     assert noted is not None
     assert noted["status"] == "pruned"
+    assert store.failure(recipes[1].stage.key) is None
+
+
+def test_a_pruned_trial_stays_so_though_its_stages_are_finished_for_somebody_else(store: Store) -> None:
+    run = Searched(store)
+    recipes = of_search()
+    run.add(recipes, stages=1)
+    run.keeper.lost(recipes, "pruned", "stopped early")
+    before = {path.name: path.read_bytes() for path in (Path(store.root) / rows.FOLDER).iterdir()}
+    run.add([dataclasses.replace(one, study=None, trial=None) for one in recipes])
+    run.all()
+    assert run.statuses() == {0: ("pruned", "stopped early"), 1: ("pruned", "stopped early")}
+    after = {path.name: path.read_bytes() for path in (Path(store.root) / rows.FOLDER).iterdir()}
+    assert {name: after[name] for name in before} == before
+    assert len(after) == len(before) + 2
 
 
 def test_a_trial_that_is_proposed_after_its_teacher_failed_has_rows_too(store: Store) -> None:
@@ -320,3 +338,34 @@ def test_the_same_weights_under_two_names_have_a_row_each(store: Store) -> None:
     later = Run(store, [dataclasses.replace(one, model="third_name") for one in recipes])
     assert later.found == len(recipes)
     assert later.all().trained == []
+
+
+@pytest.mark.parametrize("task", ["fpb", "gad@3"])
+@pytest.mark.parametrize("of_search", [False, True])
+def test_two_switch_rates_of_one_training_have_rows_of_their_own(store: Store, task: str, of_search: bool) -> None:
+    """Of five epochs 0.6 and 0.7 are three; the same stage answers both, even where only a later start asks."""
+    named = models.resolve("mini_domain"), models.resolve("mini_general")
+    made = Experiment(task, *named, Setting("mini", 32, 64))
+    asked: list[Recipe] = []
+    trained: list[str] = []
+    for trial, rate in enumerate((0.6, 0.7)):
+        labels = {"study": "joint", "trial": trial} if of_search else {}
+        one = made.distilled_recipe({**CHOSEN, "epochs": 5, "gamma": rate}, 0, **labels)
+        asked += with_folds([one])
+        store.write_sweep("grid", [each.to_json() for each in asked])
+        schedule = Schedule([each.stage for each in asked], store)
+        keeper = Bookkeeper("grid", asked, schedule, store, "inputs")
+        keeper.write_missing_rows()
+        while (node := schedule.next()) is not None:
+            published = store.publish(node.key, store.working_folder(node.key), {}, result("accuracy", 0.8))
+            schedule.finished(node.key, published)
+            keeper.finished(node)
+            trained.append(node.key)
+    assert len({one.stage.key for one in asked}) == len(asked) / 2
+    assert len(trained) == len(set(trained))
+    written = {row["row_key"]: row for row in rows.read_table(store.filesystem, store.root).to_pylist()}
+    assert sorted(row["switch_rate"] for row in written.values()) == sorted([0.6, 0.7] * (len(asked) // 2))
+    for file in (Path(store.root) / "leaderboard").iterdir():
+        file.unlink()
+    assert rebuild(store) == len(asked)
+    assert {row["row_key"]: row for row in rows.read_table(store.filesystem, store.root).to_pylist()} == written

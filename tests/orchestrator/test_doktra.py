@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import shlex
 from pathlib import Path
@@ -14,6 +15,7 @@ from orchestrator.doktra_recipes import Experiment, Setting
 from orchestrator.search.phase import Search
 from orchestrator.search.run import outlook
 from search_spaces import doktra as spaces
+from tests.orchestrator.search.test_run import written_data
 from trainables.data import tasks
 from trainables.errors import UserError
 from trainables.stages import (
@@ -109,6 +111,21 @@ class TestSearches:
         assert isinstance(teacher.stage, FineTune)
         assert teacher.stage.confidence_penalty == MINI["beta1"]
 
+    def test_how_it_searches_where_that_is_not_said(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        made = search()
+        assert [phase.name for phase in made.phases] == ["joint"]
+        assert (made.sampler, made.pruner, made.sampler_seed) == ("tpe", "asha", 0)
+        file = tmp_path / "mine.yaml"
+        file.write_text("{search: staged, sampler: random, sampler-seed: 3, prune: none}")
+        made = search("--config", str(file), "--sampler-seed", "0")
+        assert len(made.phases) == 3
+        assert (made.sampler, made.pruner, made.sampler_seed) == ("random", "none", 0)
+        with pytest.raises(SystemExit):
+            doktra.parser().parse_args(["--help"])
+        said = re.sub(r"\s+", " ", capsys.readouterr().out)
+        for default in ("(joint, the default)", "(tpe)", "of the sampler (0)", "(asha)"):
+            assert default in said
+
     def test_a_study_is_of_its_task_and_models(self) -> None:
         names = {search("--task", task).name for task in ("fpb", "gad@10", "gad@1/10")}
         assert names == {
@@ -120,6 +137,23 @@ class TestSearches:
     def test_what_scores_depend_on_is_the_studys_identity(self) -> None:
         one, other = search("--task", "fpb").identity, search("--task", "fts").identity
         assert {name for name in one if one[name] != other[name]} == {"task", "data"}
+
+    def test_every_part_of_the_setting_is_in_the_identity(self, tmp_path: Path) -> None:
+        """Whatever a setting gets in time: scores depend on all of it."""
+        other: dict[str, Any] = {
+            "data": str(written_data(tmp_path)),
+            "batch_size": 16,
+            "max_length": 32,
+            "train_limit": 64,
+            "method": {"margin": 2.0},
+            "weight_decay": 0.01,
+            "warmup_ratio": 0.1,
+        }
+        plain = experiment()
+        assert other.keys() == {field.name for field in dataclasses.fields(Setting)}
+        for name, value in other.items():
+            changed = dataclasses.replace(plain, setting=dataclasses.replace(plain.setting, **{name: value}))
+            assert doktra._identity(changed) != doktra._identity(plain), name
 
     def test_a_dry_run_says_how_large_the_space_is(self, capsys: pytest.CaptureFixture[str]) -> None:
         from orchestrator.leaderboard import terminal
@@ -169,11 +203,22 @@ class TestCommand:
             (["--table", "6", "--task", "gad"], "--task does not apply to --table"),
             (["--table", "6", "--trials", "5"], "--trials does not apply"),
             (["--settings", "gamma=0.5", "--published-first"], "--published-first does not apply to --settings"),
+            (["--settings", "gamma=0.5", "--search", "joint"], "--search does not apply to --settings"),
+            (["--settings", "gamma=0.5", "--sampler", "tpe"], "--sampler does not apply to --settings"),
+            (["--settings", "gamma=0.5", "--sampler-seed", "0"], "--sampler-seed does not apply to --settings"),
+            (["--table", "6", "--prune", "none"], "--prune does not apply to --table"),
+            (["--table", "6", "--sampler-seed", "0"], "--sampler-seed does not apply to --table"),
         ],
     )
     def test_options_of_another_way_to_use_it_are_refused(self, arguments: list[str], said: str) -> None:
         with pytest.raises(UserError, match=said):
             doktra.main(["--preset", "mini", *arguments])
+
+    def test_options_of_another_way_are_refused_in_a_file_too(self, tmp_path: Path) -> None:
+        file = tmp_path / "mine.yaml"
+        file.write_text("{preset: mini, sampler-seed: 0, settings: gamma=0.5}")
+        with pytest.raises(UserError, match="--sampler-seed does not apply to --settings"):
+            doktra.main(["--config", str(file)])
 
     @pytest.mark.parametrize(("number", "cells"), [(2, 25), (3, 15), (4, 20), (5, 8), (6, 7), (7, 10)])
     def test_every_table_can_be_planned_in_miniature(

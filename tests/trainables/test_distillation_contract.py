@@ -48,6 +48,15 @@ class TestTeacherOutputs(StageSuite):
 
 class Distilling(StageSuite):
     predicts = True
+    unkeyed = frozenset({"switch_rate"})
+
+    def test_rates_that_switch_at_the_same_epoch_are_one_stage(self, stage: Stage) -> None:
+        three = [dataclasses.replace(stage, epochs=5, switch_rate=rate) for rate in (0.6, 0.7, 0.79)]  # type: ignore[call-arg]
+        assert len({one.key for one in three}) == 1
+        assert len(set(three)) == 3, "each remembers what it was asked for"
+        others = [dataclasses.replace(stage, epochs=5, switch_rate=rate) for rate in (0.0, 0.4, 0.8, 1.0)]  # type: ignore[call-arg]
+        others.append(dataclasses.replace(stage, epochs=6, switch_rate=0.5))  # type: ignore[call-arg]  # 3 of 6
+        assert len({one.key for one in (*three, *others)}) == 6
 
     def test_its_metrics_and_history_tell_of_both_phases(self, stage: Stage, finished: Store) -> None:
         assert isinstance(stage, ActivationBoundaryDistillation | KLDistillation)

@@ -369,6 +369,26 @@ def test_the_same_holds_in_bfloat16(pairs: Pairs, tmp_path: Path, monkeypatch: p
     assert _written(tmp_path) == _written(tmp_path / "whole")
 
 
+def test_a_learned_projection_is_judged_in_the_format_that_it_is_trained_in(
+    pairs: Pairs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices, "precision", lambda device: devices.BFLOAT16)
+    stage = _boundaries(pairs.student("bert"), pairs.teacher("bert", hidden_size=48), projection="learned")
+    objective = _objective(stage, pairs)
+    formats = []
+    real = objective.compared
+
+    def compared(vectors: Tensor) -> Tensor:
+        formats.append(real(vectors).dtype)
+        return real(vectors)
+
+    monkeypatch.setattr(objective, "compared", compared)
+    with devices.autocast("cpu"):
+        objective.loss(objective.batches(0)[0], 0)
+    _mean_difference(objective)
+    assert formats == [torch.bfloat16, torch.bfloat16]
+
+
 def test_it_depends_on_its_seed_alone(pairs: Pairs, tmp_path: Path) -> None:
     stage = _boundaries(pairs.student("bert"), pairs.teacher("bert", hidden_size=48))
     for name in ("one", "other"):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.engine.store import Store
-from tests.noop import Sleep
+from tests.noop import Climb, Sleep
 from tests.trainables import tiny
 from trainables.execution import Execution, Job
 from trainables.stages import FineTune, Pretrained
@@ -78,3 +78,31 @@ def test_an_interrupted_stage_goes_on_from_where_it_was(tmp_path: Path, stops: i
     assert run(Job.of(stage), store)["facts"]["resumed_at"] == 2 * stops
     assert store.load_checkpoint(stage.key) is None
     assert store.storage.names("tmp") == []
+
+
+def test_an_epoch_that_ended_in_a_kill_is_told_before_the_next_one(tmp_path: Path) -> None:
+    store, stage = Store(str(tmp_path)), Climb("short", (0.1, 0.2, 0.3))
+    job = Job.of(stage, checkpoint_interval=0.0)
+    execution = Execution(job, store)
+    for _ in range(4):
+        execution.advance(0.0)  # the second epoch's report is sent, and lost with whoever sent it
+    execution.abandon()
+    again = Execution(job, store)
+    told = [again.advance(60.0) for _ in range(4)]
+    seen = [(one.step, one.total, one.metrics["resource"], one.metrics["dev/score"]) for one in told if one is not None]
+    assert seen == [(1, 3, 1.0, 0.1), (2, 3, 2.0, 0.2), (3, 3, 3.0, 0.3)]
+    assert told[-1] is None
+    assert again.result is not None
+    assert again.result["facts"]["resumed_at"] == 2
+
+
+def test_what_no_search_judges_tells_nothing_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Climb, "prunable", False)
+    store, job = Store(str(tmp_path)), Job.of(Climb("short", (0.1, 0.2, 0.3)), checkpoint_interval=0.0)
+    execution = Execution(job, store)
+    for _ in range(4):
+        execution.advance(0.0)
+    execution.abandon()
+    progress = Execution(job, store).advance(0.0)
+    assert progress is not None
+    assert (progress.step, progress.metrics) == (2, {})

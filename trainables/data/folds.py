@@ -1,8 +1,11 @@
 """Cross-validation: a task's splits pooled and partitioned into folds.
 
 Of n folds, fold k is tested on the k-th part, chosen on by the part after it (after the last comes the first), and
-trained on the others: settings are chosen on dev and reported on test, so there is a dev split in folds too. The
-published ten folds of GAD have none: there, the ninth that is dev here is trained on.
+trained on the others. The published ten folds of GAD have no dev: there, the ninth that is dev here is trained on.
+
+Of each fold dev and test are disjoint, but over all folds both are the same examples. So settings that are chosen by
+their mean over folds are chosen on what is reported; to report on what nothing was chosen on, choose for each fold by
+itself (``gad@1/10``).
 
 The partition is stratified by label (by the whole set of labels where an example may have several) and follows from the
 examples alone, not from their order. Examples with the same text stay together, so that no text that is tested on was

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from trainables.data import sources, tasks
 from trainables.errors import UserError
@@ -81,7 +81,8 @@ class _SwitchedDistillation(Stage):
     Attributes:
         student: The student, fine-tuned on the task; its head is kept.
         teacher_outputs: What the teacher says of the task's examples.
-        switch_rate: Share of the epochs that distil (gamma); see :attr:`switch_epoch`.
+        switch_rate: Share of the epochs that distil (gamma); see :attr:`switch_epoch`, which the key has instead: of
+            5 epochs 0.6 and 0.7 are the same 3.
         confidence_penalty: Weight of the negative entropy while refining (beta 2, eq. 2).
         epochs: Passes over the training split in both phases together; the last one is kept.
         batch_size: Examples per step; the student's unless given.
@@ -133,6 +134,18 @@ class _SwitchedDistillation(Stage):
     def switch_epoch(self) -> int:
         """Number of epochs that distil; 57 of 100 at a rate of 0.57, though their product is a little less."""
         return math.floor(self.epochs * self.switch_rate + _ROUNDING)
+
+    @property
+    def unkeyed(self) -> dict[str, Any]:
+        """The switch rate as it was asked for."""
+        return {"switch_rate": self.switch_rate}
+
+    def canonical(self) -> dict[str, Any]:
+        """As its base, with the epoch of the switch in place of the rate: rates that mean the same are one training."""
+        form = super().canonical()
+        form["fields"].pop("switch_rate", None)
+        form["fields"]["switch_epoch"] = self.switch_epoch
+        return form
 
     @property
     def schedule(self) -> str:

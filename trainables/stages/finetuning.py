@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from trainables.data import sources, tasks
 from trainables.errors import UserError
@@ -102,6 +102,11 @@ class CrossValidation(Stage):
         """The task with the number of its folds, as ``gad@10``."""
         task: str = self.folds[0].task  # type: ignore[attr-defined]  # checked
         return tasks.whole(task)
+
+    @property
+    def unkeyed(self) -> dict[str, Any]:
+        """Those of the recipe, which is the same on each fold."""
+        return self.folds[0].unkeyed
 
     @property
     def starts_from(self) -> tuple[Stage, ...]:

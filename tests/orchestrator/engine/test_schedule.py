@@ -313,6 +313,21 @@ def test_intermediates_are_not_wanted_once_their_targets_are_finished(store: Sto
     assert schedule.nodes[first.key].want_model is False
 
 
+def test_the_weights_of_roots_are_made_again_where_all_are_to_be_kept(store: Store) -> None:
+    first = Sleep("first")
+    roots = [Sleep("kept", (first,)), Sleep("dropped", (first,))]
+    finish(store, first)
+    for root in roots:
+        finish(store, root, weights=root is roots[0])
+    schedule = Schedule(roots, store)
+    assert schedule.done
+    schedule.want_weights()
+    node = schedule.next()
+    assert node is not None
+    assert (node.key, node.want_model) == (roots[1].key, True)
+    assert schedule.next() is None
+
+
 def test_dropped_weights_are_made_again_when_wanted_and_only_then(store: Store) -> None:
     first, second, third = chain("first", "second", "third")
     for stage in (first, second):

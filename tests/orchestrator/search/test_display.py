@@ -29,6 +29,7 @@ class Search:
         self.study, self.target, self.phase = made, target, phase
         self.now = 100.0
         self.running: list[tuple[int, str]] = []
+        self.uncounted = sum(trial.state.name == "FAIL" for trial in made.get_trials(deepcopy=False))
         self.panel = SearchPanel(self.progress, lambda: self.now)
 
     def progress(self) -> SearchProgress:
@@ -36,6 +37,7 @@ class Search:
         best = report.best(self.study)
         return SearchProgress(
             target=self.target,
+            ended=sum(states.count(state) for state in ("COMPLETE", "PRUNED", "FAIL")) - self.uncounted,
             complete=states.count("COMPLETE"),
             pruned=states.count("PRUNED"),
             failed=states.count("FAIL"),

@@ -105,6 +105,41 @@ def test_a_margin_or_scale_out_of_range_is_refused(capsys: pytest.CaptureFixture
     assert "boundary_scale=0.0" in refused(capsys, tmp_path, *MINI, "--boundary-scale", "0")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--task", "gad", "--settings", "gamma=1.2"), ["gamma=1.2", "1"]),
+        (("--settings", "gama=0.8"), ["'gama'", "did you mean 'gamma'"]),
+        (("--settings", "published", "--student", "roberta_base"), ["--settings=published", "'roberta_base'"]),
+        (("--space", "wid"), ["'wid'", "did you mean 'wide'"]),
+        (("--sampler", "grid", "--space", "wide"), ["wide", "no grid"]),
+        (("--task", "bc5chem"), ["'bc5chem'", "texts"]),
+        (("--task", "bioasq", "--published-first"), ["--published-first", "'bioasq'", "chemprot"]),
+        (("--table", "2", "--task", "gad"), ["--task does not apply to --table"]),
+        (("--table", "2", "--tasks", "gadd"), ["'gadd'", "did you mean 'gad"]),
+        (("--table", "2", "--models", "biobrt=bert_base"), ["biobrt=bert_base", "did you mean 'biobert'"]),
+        (("--settings", "gamma=0.8", "--trials", "5"), ["--trials does not apply to --settings"]),
+        (("--student", "roberta_lrge"), ["'roberta_lrge'", "did you mean 'roberta_large'"]),
+        (("--space", "wid", "--student", "roberta_lrge"), ["'wid'"]),
+        (("--margin", "-1"), ["margin=-1.0"]),
+        ((), ["data/blurb"]),
+        (("--settings", "gamma=0.8"), ["data/blurb"]),
+        (("--table", "2"), ["data/blurb"]),
+    ],
+)
+def test_what_is_wrong_by_itself_is_refused_for_that_where_there_are_no_data_yet(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    arguments: tuple[str, ...],
+    said: list[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    line = refused(capsys, tmp_path / "runs", *arguments)
+    assert [word for word in said if word not in line] == [], line
+    assert ("data folder" in line) == (said == ["data/blurb"])
+
+
 class BegunError(Exception):
     """The search would begin to train."""
 

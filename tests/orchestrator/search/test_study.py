@@ -277,9 +277,9 @@ def test_only_trials_of_the_same_schedule_are_compared(storage: optuna.storages.
     """One epoch of refinement ends the training of some; others have most of their learning rate left by then."""
     study = opened(storage, WIDE, pruner="asha", trials=20)
     complete(study, 90.0, 91.0, 92.0, 93.0, schedule="9 + 1")
-    first = begin(study)
-    assert not study.report(first, 70.0, 1, "6 + 4")
-    assert study.report(begin(study), 60.0, 1, "6 + 4")
+    assert not study.report(begin(study), 70.0, 1, "6 + 4")
+    assert not study.report(begin(study), 60.0, 1, "6 + 4"), "too few to tell"
+    assert study.report(begin(study), 65.0, 1, "6 + 4")
     assert study.report(begin(study), 70.0, 1, "9 + 1")
 
 
@@ -304,6 +304,43 @@ def test_a_step_that_was_reported_before_is_not_reported_again(storage: optuna.s
     study.report(trial, 99.0, 1)  # a driver after this one, whose worker went on from an older checkpoint
     (running,) = study.trials("RUNNING")
     assert running.intermediate_values == {1: 70.0, 2: 71.0}
+
+
+def test_a_step_that_was_judged_before_is_not_judged_again(storage: optuna.storages.BaseStorage) -> None:
+    study = opened(storage, WIDE, pruner="asha", trials=20)
+    complete(study, 90.0, 91.0, 92.0, 93.0)
+    trial = begin(study)
+    assert study.report(trial, 1.0, 1)
+    assert not study.report(trial, 1.0, 1)
+    study.give_up(trial)
+    assert study.given_up(trial), "what was decided stands"
+
+
+def test_a_step_that_was_noted_but_not_judged_is_judged_when_it_is_told_again(
+    storage: optuna.storages.BaseStorage,
+) -> None:
+    """Its driver was killed between the two; else the value of the next epoch would be taken for this one's."""
+    study = opened(storage, WIDE, pruner="asha", trials=20)
+    complete(study, 90.0, 91.0, 92.0, 93.0)
+    begin(study).report(1.0, 1)
+    again = opened(storage, WIDE, pruner="asha", trials=20)
+    (adopted,) = again.adopted()
+    assert again.report(adopted, 1.0, 1)
+
+
+def test_a_step_that_is_told_again_is_not_judged_by_a_later_ones_value(storage: optuna.storages.BaseStorage) -> None:
+    """Whoever tells of it says whether it was the last epoch, at which nothing is stopped any more."""
+    study = opened(storage, WIDE, pruner="asha", trials=20)
+    for score in (90.0, 91.0, 92.0, 93.0):
+        trial = begin(study)
+        study.report(trial, score, 1)
+        study.report(trial, score, 3)
+        study.complete(trial, score)
+    trial = begin(study)
+    assert not study.report(trial, 99.0, 1)
+    trial.report(1.0, 3)  # the last epoch, noted by a driver that was killed before it was judged
+    assert not study.report(trial, 99.0, 1)
+    assert study.report(trial, 1.0, 3)
 
 
 def test_a_trial_stays_given_up(storage: optuna.storages.BaseStorage) -> None:

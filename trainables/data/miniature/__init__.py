@@ -24,7 +24,8 @@ Planted for distillation: in :data:`MISLABELLED` tasks (the two of sentiment) th
 examples are wrong, while those of dev and test are right. The domain model knows many of the words from its corpus and
 is misled less; what it passes on to a student is better than the labels are. Trained for longer, it learns the wrong
 labels by heart and becomes overconfident, which is what a confidence penalty is against. The other tasks have true
-labels, and a student that is trained for longer gains on them as much as from a teacher.
+labels, and a student that is trained for longer gains on them as much as from a teacher. (Folds mix the splits: those
+of these tasks have wrong labels in dev and test, too, and the highest score on them is far from perfect.)
 
 Planted for several teachers: the classes of the tasks in :data:`EXPERTS` come in pairs whose words have the same
 endings, so that a model must know the words to tell them apart. Which pair it knows depends on the task that it was
