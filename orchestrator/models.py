@@ -34,6 +34,10 @@ def _miniature(corpus: str, vocabulary_size: int) -> Stage:
         dropout=0.0,
         initializer_range=0.07,
     )
+    return _pretrained(corpus, init)
+
+
+def _pretrained(corpus: str, init: Stage) -> Stage:
     return MaskedLanguageModel(
         corpus=corpus, init=init, epochs=10, batch_size=32, learning_rate=3e-3, max_length=32, mask_rate=0.2
     )
@@ -69,10 +73,12 @@ MODELS: Mapping[str, Callable[[], Stage]] = MappingProxyType(
         "mini_general": functools.partial(_miniature, "mini:general", 600),
         # Enough that nearly every domain word is a piece of its own.
         "mini_domain": functools.partial(_miniature, "mini:domain", 2_000),
-        # Each knows other domain words.
+        # Each knows other domain words, and so other classes of emotion.
         "mini_disease": functools.partial(_specialist, "bc5disease"),
         "mini_gene": functools.partial(_specialist, "bc2gm"),
-        "mini_verb": functools.partial(_specialist, "chemprot"),
+        "mini_relation": functools.partial(_specialist, "i2b2"),
+        # The general model, pretrained further on the domain's corpus: a teacher that is close to a general student.
+        "mini_mixed": lambda: _pretrained("mini:domain", _miniature("mini:general", 600)),
     }
 )
 

@@ -44,7 +44,7 @@ DEFAULTS: Mapping[str, dict[str, Any]] = {
     },
     "mini": {
         "task": "emotion",
-        "teachers": ("mini_disease", "mini_gene", "mini_verb"),
+        "teachers": ("mini_disease", "mini_gene", "mini_relation"),
         "students": ("mini_general",),
         "fine_tuning": {},
         "distil_learning_rate": 2e-3,

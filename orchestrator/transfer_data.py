@@ -47,7 +47,7 @@ DEFAULTS: Mapping[str, dict[str, Any]] = {
     },
     "mini": {
         "target": "bioasq",
-        "teachers": ("mini_domain",),
+        "teachers": ("mini_mixed", "mini_domain"),
         "student": "mini_general",
         "transfer": ("boolq", "boolq_random", "pubmedqa_yesno", "bioasq"),
         "steps": 200,
@@ -173,7 +173,7 @@ def parser() -> argparse.ArgumentParser:
         "--target", metavar="T", help="the teachers' task; T@5 is cross-validated over five folds (bioasq)"
     )
     what.add_argument(
-        "--teachers", metavar="M,...", help="models in the domain (biobert,pubmedbert; mini: mini_domain)"
+        "--teachers", metavar="M,...", help="models in the domain (biobert,pubmedbert; mini: mini_mixed,mini_domain)"
     )
     what.add_argument("--student", metavar="M", help="model to be taught (bert_base; mini: mini_general)")
     what.add_argument(
