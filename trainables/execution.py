@@ -226,7 +226,9 @@ class Execution:
         The last of them was perhaps never reported: a checkpoint at an epoch's end is saved before the epoch's metrics
         are, and what saves one on being stopped reports no more.
         """
-        history = self._context.history() if self.stage.prunable else []
+        if not self.stage.prunable:
+            return
+        history = self._context.history()
         epochs = int(getattr(self.stage, "epochs", len(history)))
         for number, entry in enumerate(history, start=1):
             step = int(entry["step"])
