@@ -63,7 +63,7 @@ class Distilling(StageSuite):
         result = finished.result(stage.key)
         assert result is not None
         known = tasks.get(stage.task)
-        fractions = {known.metric, "precision", "recall", "ece"}
+        fractions = {known.metric, "precision", "recall", "ece"} | ({"auroc"} if len(known.labels) == 2 else set())
         units = {"l_at", "l_at_boundary"} if isinstance(stage, ActivationBoundaryDistillation) else set()
         expected = {f"{split}/{metric}" for split in ("dev", "test") for metric in fractions | units}
         assert set(result["metrics"]) == expected

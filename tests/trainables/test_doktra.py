@@ -92,7 +92,7 @@ def test_a_student_of_any_architecture_and_tokenizer_learns_from_a_bert(
     assert set(result.metrics) == {
         f"{split}/{metric}"
         for split in ("dev", "test")
-        for metric in ("micro_f1", "precision", "recall", "ece", "l_at", "l_at_boundary")
+        for metric in ("micro_f1", "precision", "recall", "ece", "auroc", "l_at", "l_at_boundary")
     }
     boundary, refined = result.history
     assert "resource" not in boundary

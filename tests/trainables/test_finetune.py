@@ -19,7 +19,7 @@ from trainables.data import sources, tasks
 from trainables.errors import StageError
 from trainables.finetune import run
 from trainables.stages import FineTune
-from trainables.training import devices, encoding, evaluation, metrics, models, tokenizers
+from trainables.training import class_metrics, devices, encoding, evaluation, metrics, models, tokenizers
 
 
 def _stage(task: str, start: Path, **options: object) -> FineTune:
@@ -53,6 +53,9 @@ def test_every_task_is_trained_scored_and_written(task: str, bert: Path, tmp_pat
         found = metrics.score(known, [row["gold"] for row in own], [row["prediction"] for row in own])
         told = {name.removeprefix(f"{split}/"): v for name, v in result.metrics.items() if split in name}
         assert known.on_tokens or 0 <= told.pop("ece") <= 1
+        if task in class_metrics.binary_tasks():
+            logits = numpy.array([row["logits"] for row in own])
+            assert told.pop("auroc") == pytest.approx(class_metrics.auroc(known, [row["gold"] for row in own], logits))
         assert told == found
         for row in own:
             logits = numpy.array(row["logits"]).reshape(-1, len(known.labels))
