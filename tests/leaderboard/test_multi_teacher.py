@@ -76,6 +76,17 @@ def test_the_thesis_numbers_give_the_thesis_tables(task: str, teachers: tuple[st
     assert checked >= 3 * len(teachers) - 2, "two of its medians are not those of its own numbers"
 
 
+def test_the_clinical_notes_are_scored_by_their_own_metric() -> None:
+    """Tables 5.10 and 5.11, printed as fractions."""
+    found = comparison.printed("nbme", "bert_base", ("deberta_v3_large", "pubmedbert"))
+    assert {place: cell.mean for place, cell in found.items()} == {
+        ("deberta_v3_large", comparison.SCORE): 88.0,
+        ("pubmedbert", comparison.SCORE): 82.0,
+        ("average_logits", comparison.SCORE): 78.0,
+        ("ca_mkd", comparison.SCORE): 74.0,
+    }
+
+
 def test_accuracies_are_means_over_seeds_with_their_spread() -> None:
     labels = {"sadness": 90.0, "joy": 70.0}
     made = [

@@ -1,4 +1,4 @@
-"""The multi-teacher thesis's tables (5.1 to 5.9): accuracies per class, and students against each of their teachers.
+"""The multi-teacher thesis's tables (5.1 to 5.11): accuracies per class, and students against each of their teachers.
 
 Of a task and a student there is one table per set of teachers; beside ours stand the printed numbers where the thesis
 has the same task, models and teachers. The thesis's labels of ``tweet_emotion`` look permuted against the data set, so
@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FINE_TUNED = "finetune"
-#: In place of a class.
-ACCURACY, DEV_ACCURACY = "accuracy", "accuracy on dev"
+#: In place of a class: the task's own metric, which of most tasks here is the accuracy over all classes.
+SCORE, DEV_SCORE = "score", "dev score"
+#: As published results name what stands in these places.
+_METRICS = ("accuracy", "f1")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Table:
         strategies: Of distillation, in the order of the rows.
         labels: Classes of the task.
         ours: Accuracy in percent by (column, row): a column is a teacher, the student (before distillation) or a
-            strategy; a row is a class, :data:`ACCURACY` or :data:`DEV_ACCURACY`.
+            strategy; a row is a class, :data:`SCORE` or :data:`DEV_SCORE`.
         printed: The thesis's.
         keys: Keys of the stages that measured the teachers' expertise, one per seed.
         notes: What a reader should know, one sentence each.
@@ -100,8 +102,8 @@ def _table(rows: pd.DataFrame, task: str, student: str, teachers: tuple[str, ...
     for column, part in parts.items():
         finished = part[part["status"] == "finished"]
         if finished.empty and len(part):
-            ours[column, ACCURACY] = Cell(None, status=str(part["status"].iloc[-1]))
-        for name, field in ((ACCURACY, "score"), (DEV_ACCURACY, "dev_score")):
+            ours[column, SCORE] = Cell(None, status=str(part["status"].iloc[-1]))
+        for name, field in ((SCORE, "score"), (DEV_SCORE, "dev_score")):
             if len(finished):
                 ours[column, name] = _cell(finished[field].dropna().tolist())
         by_class = [one for one in finished["class_accuracy"] if one is not None]
@@ -122,12 +124,16 @@ def printed(task: str, student: str, teachers: Sequence[str]) -> dict[tuple[str,
     from orchestrator.leaderboard.published import published
 
     everything = published("multi_teacher")
-    everything = everything[(everything["task"] == task) & (everything["metric"] == "accuracy")]
+    everything = everything[
+        (everything["task"] == task) & everything["metric"].isin(_METRICS) & (everything["table"] != "text")
+    ]
     pool = "+".join(teachers)
     found: dict[tuple[str, str], Cell] = {}
+    in_percent = everything["value"].where(everything["metric"] != "f1", 100 * everything["value"])
     columns = ("method", "model", "teacher", "label", "split", "value")
-    for method, model, teacher, label, split, value in zip(*(everything[name] for name in columns), strict=True):
-        row = str(label) if label == label else (DEV_ACCURACY if split == "dev" else ACCURACY)  # NaN is not itself
+    values = (everything.assign(value=in_percent)[name] for name in columns)
+    for method, model, teacher, label, split, value in zip(*values, strict=True):
+        row = str(label) if label == label else (DEV_SCORE if split == "dev" else SCORE)  # NaN is not itself
         if method == FINE_TUNED and model in teachers:
             found[str(model), row] = Cell(float(value))
         elif method != FINE_TUNED and model == student and (teacher == pool):

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from orchestrator.leaderboard.multi_teacher.comparison import (
-    ACCURACY,
-    DEV_ACCURACY,
+    DEV_SCORE,
+    SCORE,
     Table,
     printed_median,
     tables,
 )
 from orchestrator.leaderboard.tables import Cell
+from trainables.data import tasks
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,11 +58,13 @@ def blocks(rows: pd.DataFrame, task: str, store: Store, *, largest_only: bool = 
 
 
 def accuracies(table: Table) -> RichTable:
-    """Classes down, teachers and students across (Tables 5.2, 5.4, 5.6, 5.8; the last rows are Table 5.1's)."""
+    """Classes down, teachers and students across (Tables 5.2, 5.4, 5.6, 5.8); last 5.1, 5.10 and 5.11."""
     made = _empty("class", table.columns)
-    for row in (*table.labels, ACCURACY, DEV_ACCURACY):
+    metric = tasks.get(table.task).metric.replace("_", " ")
+    titles = {**dict.fromkeys(table.labels), SCORE: metric, DEV_SCORE: f"{metric} on dev"}
+    for row, title in titles.items():
         cells = [_both(table.ours.get((name, row)), table.printed.get((name, row))) for name in table.columns]
-        made.add_row(row, *cells)
+        made.add_row(title or row, *cells)
     return made
 
 
