@@ -20,6 +20,7 @@ from trainables.data import sources, tasks
 from trainables.errors import UserError, did_you_mean
 from trainables.expression import Stage
 from trainables.stages.distillation import PROJECTIONS
+from trainables.stages.rules import SHORTEST
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -119,6 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; see ``--help``."""
     given = options.parse(parser(), arguments)
     options.counted(given, "trials", "batch_size", "train_limit")
+    options.counted(given, "max_length", least=SHORTEST)
     preset = DEFAULTS[given.preset]
     how = options.resolve_how(given, f"doktra_{given.preset}")
     seeds = options.seeds(given.seeds, options.PRESETS[given.preset].seeds)
@@ -146,9 +148,9 @@ def _setting(given: argparse.Namespace, preset: Mapping[str, Any]) -> Setting:
     """What all recipes have in common; the data is yet to be looked for."""
     method = {name: getattr(given, name) for name in METHOD_DEFAULTS}
     return Setting(
-        data=given.data or options.PRESETS[given.preset].data,
-        batch_size=given.batch_size or preset["batch_size"],
-        max_length=given.max_length or preset["max_length"],
+        data=options.either(given.data, options.PRESETS[given.preset].data),
+        batch_size=options.either(given.batch_size, preset["batch_size"]),
+        max_length=options.either(given.max_length, preset["max_length"]),
         train_limit=given.train_limit,
         method={name: value for name, value in method.items() if value not in (None, METHOD_DEFAULTS[name])},
         warmup_ratio=preset["warmup_ratio"],
@@ -177,7 +179,7 @@ def _check_choices(given: argparse.Namespace, preset: Mapping[str, Any]) -> None
 
 
 def _task(given: argparse.Namespace, preset: Mapping[str, Any]) -> str:
-    task = tasks.get(given.task or preset["task"])
+    task = tasks.get(options.either(given.task, preset["task"]))
     if task.on_tokens:
         fitting = [name for name, one in tasks.TASKS.items() if not one.on_tokens]
         raise UserError(
@@ -188,15 +190,15 @@ def _task(given: argparse.Namespace, preset: Mapping[str, Any]) -> str:
 
 def _experiment(given: argparse.Namespace, preset: Mapping[str, Any], setting: Setting) -> Experiment:
     task = _task(given, preset)
-    teacher = models.resolve(given.teacher or preset["teacher"])
-    student = models.resolve(given.student or preset["student"])
+    teacher = models.resolve(options.either(given.teacher, preset["teacher"]))
+    student = models.resolve(options.either(given.student, preset["student"]))
     made = Experiment(task, teacher, student, setting)
     made.distilled_recipe(spaces.defaults(given.preset), 0)  # refuses what no stage can have, as a margin below 0
     return made
 
 
 def _space(given: argparse.Namespace) -> Space:
-    space = spaces.get(given.space or given.preset, base=given.preset)
+    space = spaces.get(options.either(given.space, given.preset), base=given.preset)
     if given.sampler == "grid" and space.size is None:
         space.grid()  # says which dimension has no end of values
     return space
@@ -212,7 +214,7 @@ def _search(
     return Search(
         name=f"{name}.{experiment.task.replace('/', '-')}.{experiment.teacher[0]}.{experiment.student[0]}",
         phases=_joint(experiment, space, picks) if how["search"] == "joint" else _staged(experiment, space, picks),
-        trials=given.trials or preset["trials"],
+        trials=options.either(given.trials, preset["trials"]),
         seeds=seeds,
         metric=tasks.get(experiment.task).metric,
         folds=len(tasks.folds(experiment.task)),

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
 from orchestrator import models, options
+from trainables import handwritten
 from trainables.errors import UserError
 from trainables.expression import Stage, from_json
 
@@ -41,33 +41,16 @@ def content(path: Path) -> Any:
     Raises:
         UserError: For a file that cannot be read.
     """
-    import yaml
-
     try:
         text = path.read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{str(path)!r} cannot be read: {error}") from error
     try:
-        return json.loads(text)  # the reader of YAML takes some JSON numbers for text
+        return handwritten.from_json(text, repr(str(path)))
     except (json.JSONDecodeError, RecursionError) as error:
         if path.suffix == ".json":
             raise UserError(f"{str(path)!r} is no valid JSON: {error}") from error
-    try:
-        return yaml.load(text, _loader())
-    except (yaml.YAMLError, RecursionError) as error:
-        raise UserError(f"{str(path)!r} is no valid YAML: {error}") from error
-
-
-def _loader() -> Any:
-    """PyYAML's safe loader, for which ``2e-5`` is a number."""
-    import yaml
-
-    class Loader(yaml.SafeLoader):
-        pass
-
-    number = re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$")
-    Loader.add_implicit_resolver("tag:yaml.org,2002:float", number, list("-+0123456789"))
-    return Loader
+    return handwritten.from_yaml(text, repr(str(path)), exponents=True)
 
 
 def prepared(form: dict[str, Any]) -> dict[str, Any]:

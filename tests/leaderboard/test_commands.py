@@ -75,6 +75,7 @@ def test_show_refuses_what_is_not_there(refused):
     assert "no rows with task 'gaad'; did you mean 'gad'" in refused("show", "--task", "gaad")
     assert "leave one out" in refused("show", "--task", "ddi", "--status", "finished")
     assert "at least 1" in refused("show", "--limit", "0")
+    assert "--storage='' names nothing" in refused("show", "--storage", "")
 
 
 @pytest.fixture

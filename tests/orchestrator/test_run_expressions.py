@@ -188,6 +188,19 @@ def test_what_is_no_list_of_expressions_is_refused(tmp_path: Path, content: obje
         run.read(file(tmp_path, content))
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("mine.yaml", "- stage: FineTune\n  task: gad\n  epochs: 3\n  data: mini\n  init: mini_general\n  epochs: 4\n"),
+        ("mine.yaml", "- {stage: FineTune, task: gad, init: {stage: FineTune, task: ddi, epochs: 3, epochs: 4}}\n"),
+        ("mine.json", '[{"stage": "FineTune", "init": {"stage": "FineTune", "epochs": 3, "epochs": 4}}]'),
+    ],
+)
+def test_a_field_that_is_given_twice_is_refused(tmp_path: Path, name: str, text: str) -> None:
+    with pytest.raises(UserError, match=rf"{name}': 'epochs' stands 2 times in one mapping.*; give it once"):
+        run.read(file(tmp_path, text, name))
+
+
 def test_a_file_that_cannot_be_read_is_an_error_of_the_user(tmp_path: Path) -> None:
     assert "error: " in (output := command(tmp_path / "missing.json", code=2))
     assert "cannot be read" in output

@@ -55,7 +55,7 @@ class TeacherOutputs(Stage):
 
     def check(self) -> None:
         """Refuses values out of range, and tasks whose words are labelled."""
-        rules.at_least(self, 8, "max_length")
+        rules.at_least(self, rules.SHORTEST, "max_length")
         rules.at_least(self, 1, "train_limit")
         rules.on_texts(self, str(self.task))
 
@@ -149,7 +149,7 @@ class _SwitchedDistillation(Stage):
     def check(self) -> None:
         """Refuses values out of range, a student without weights, and one of another task than the teacher's."""
         rules.at_least(self, 1, "epochs", "batch_size", "train_limit")
-        rules.at_least(self, 8, "max_length")
+        rules.at_least(self, rules.SHORTEST, "max_length")
         rules.at_least(self, 0, "weight_decay", "confidence_penalty")
         rules.positive(self, "learning_rate", "clip_norm")
         rules.share(self, "switch_rate")
