@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from search_spaces.space import Space
 from trainables.data import sources, tasks
 from trainables.errors import UserError, did_you_mean
 from trainables.expression import Stage
-from trainables.stages.distillation import PROJECTIONS
+from trainables.stages.distillation import PROJECTIONS, distilling_epochs, fewest_epochs
 from trainables.stages.rules import SHORTEST
 
 if TYPE_CHECKING:
@@ -70,8 +71,8 @@ DEFAULTS: Mapping[str, dict[str, Any]] = {
         "warmup_ratio": 0.1,
     },
 }
-#: Task-adaptive pretraining of the miniature models.
-MINI_ADAPTATION = {"epochs": 5, "batch_size": 32, "learning_rate": 3e-3, "max_length": 64}
+#: Task-adaptive pretraining of the miniature models. Its batches are the methods' own: they differ in nothing else.
+MINI_ADAPTATION = {"epochs": 5, "learning_rate": 3e-3}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -201,7 +202,24 @@ def _space(given: argparse.Namespace) -> Space:
     space = spaces.get(options.either(given.space, given.preset), base=given.preset)
     if given.sampler == "grid" and space.size is None:
         space.grid()  # says which dimension has no end of values
+    _check_that_all_distil(space)
     return space
+
+
+def _check_that_all_distil(space: Space) -> None:
+    """Refuses a space in which a trial would only refine, and yet be ranked as a distillation."""
+    rates = space.dimensions["gamma"]
+    fewest = int(space.dimensions["epochs"].nearest(0))
+    values = rates.listed()
+    # Of a range without steps its low end; a low end of 0 has values beside it that are as near to 0 as one likes.
+    positive = [rates.nearest(0)] if values is None else [value for value in values if value > 0]
+    if positive and distilling_epochs(fewest, min(positive)) == 0:
+        least = math.ceil(10_000 / fewest) / 10_000
+        raise UserError(
+            f"space {space.name!r}: gamma in {rates} with epochs={fewest} may leave no whole epoch to distil in "
+            f"(gamma={min(positive):g} does); let gamma begin at {least:g}, or epochs higher; 0 in a set is refinement "
+            "alone"
+        )
 
 
 def _search(
@@ -284,7 +302,13 @@ def _settings(given: argparse.Namespace, experiment: Experiment) -> Parameters:
                 "name them (gamma=0.8,beta2=0.5,...)"
             )
         return published
-    return {**(published or spaces.defaults(given.preset)), **named}
+    chosen = {**(published or spaces.defaults(given.preset)), **named}
+    if chosen["gamma"] > 0 and distilling_epochs(chosen["epochs"], chosen["gamma"]) == 0:
+        raise UserError(
+            f"--settings: gamma={chosen['gamma']:g} of epochs={chosen['epochs']} leaves no whole epoch to distil in; "
+            f"give at least {fewest_epochs(chosen['gamma'])} epochs, or gamma=0 for refinement alone"
+        )
+    return chosen
 
 
 def _named_settings(given: argparse.Namespace) -> Parameters | None:

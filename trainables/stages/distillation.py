@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -16,6 +17,16 @@ from trainables.stages.finetuning import start_of
 _ROUNDING = 1e-9
 #: How vectors of different widths are compared; see :class:`ActivationBoundaryDistillation`.
 PROJECTIONS = ("fixed", "learned")
+
+
+def distilling_epochs(epochs: int, rate: float) -> int:
+    """How many epochs distil: 57 of 100 at a rate of 0.57, though their product is a little less."""
+    return math.floor(epochs * rate + _ROUNDING)
+
+
+def fewest_epochs(rate: float) -> int:
+    """The fewest epochs of which one distils, at a rate above 0."""
+    return math.ceil((1 - _ROUNDING) / max(rate, sys.float_info.min))
 
 
 @dataclass(frozen=True)
@@ -126,8 +137,8 @@ class _SwitchedDistillation(Stage):
 
     @property
     def switch_epoch(self) -> int:
-        """Number of epochs that distil; 57 of 100 at a rate of 0.57, though their product is a little less."""
-        return math.floor(self.epochs * self.switch_rate + _ROUNDING)
+        """Number of epochs that distil."""
+        return distilling_epochs(self.epochs, self.switch_rate)
 
     @property
     def unkeyed(self) -> dict[str, Any]:
@@ -147,12 +158,16 @@ class _SwitchedDistillation(Stage):
         return f"{self.switch_epoch} + {self.epochs - self.switch_epoch}"
 
     def check(self) -> None:
-        """Refuses values out of range, a student without weights, and one of another task than the teacher's."""
+        """Refuses values out of range, a student without weights, and one of another task than the teacher's.
+
+        A rate above 0 of so few epochs that none of them distils is out of range, too.
+        """
         rules.at_least(self, 1, "epochs", "batch_size", "train_limit")
         rules.at_least(self, rules.SHORTEST, "max_length")
         rules.at_least(self, 0, "weight_decay", "confidence_penalty")
         rules.positive(self, "learning_rate", "clip_norm")
         rules.share(self, "switch_rate")
+        self._check_that_it_distils()
         if not self.student.makes_model or getattr(self.student, "task", None) != self.task:
             solves = getattr(self.student, "task", None) or "no task"
             raise UserError(
@@ -165,6 +180,15 @@ class _SwitchedDistillation(Stage):
             raise UserError(
                 f"{type(self).__name__}.train_limit={self.train_limit} must not exceed that of its teacher's outputs, "
                 f"{limit}: the others' outputs are not known"
+            )
+
+    def _check_that_it_distils(self) -> None:
+        """Refuses refinement alone that calls itself a distillation."""
+        if self.switch_rate > 0 and self.switch_epoch == 0:
+            raise UserError(
+                f"{type(self).__name__}.switch_rate={self.switch_rate} of epochs={self.epochs} leaves no whole epoch "
+                f"to distil in; give at least {fewest_epochs(self.switch_rate)} epochs, or switch_rate=0 for "
+                "refinement alone"
             )
 
     def fingerprints(self) -> dict[str, str]:

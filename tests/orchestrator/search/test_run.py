@@ -52,6 +52,10 @@ def refused(capsys: pytest.CaptureFixture[str], storage: Path, *arguments: str) 
         ("gamma: [0.6, 1.5]", ["mine.yaml", "gamma=1.5", "0", "1"]),
         ("gamma: {low: 0.5, high: 1.5}", ["gamma=1.5", "1"]),
         ("epochs: [0]", ["epochs=0", "at least 1"]),
+        ("epochs: [1, 10]", ["mine.yaml", "gamma=0.6", "epochs=1", "begin at 1"]),
+        ("{epochs: 3, gamma: [0.3, 0.5]}", ["gamma=0.3", "epochs=3", "begin at 0.3334"]),
+        ("gamma: {low: 0, high: 0.9}", ["gamma=0", "epochs=5", "begin at 0.2"]),
+        ("gamma: {low: 0, high: 0.9, step: 0.1}", ["gamma=0.1", "epochs=5", "begin at 0.2"]),
         ("beta1: [-0.1]", ["beta1=-0.1", "0"]),
         ("learning_rate: [0]", ["learning_rate=0", "above 0"]),
         ("gamma: {low: 0.9, high: 0.5}", ["gamma from 0.9 to 0.5", "low must be below high"]),
@@ -67,6 +71,19 @@ def test_a_bad_space_is_refused_with_the_value_and_the_rule(
     file.write_text(text)
     line = refused(capsys, tmp_path / "runs", *MINI, "--space", str(file))
     assert [word for word in said if word not in line] == [], line
+
+
+@pytest.mark.parametrize(
+    "text", ["{epochs: 1, gamma: [0, 1]}", "{epochs: 3, gamma: [0.34, 0.67]}", "gamma: {low: 0, high: 1, step: 0.2}"]
+)
+def test_a_space_in_which_whoever_is_to_distil_does_is_none_of_these(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, text: str
+) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(text)
+    code, out, _ = command(capsys, *MINI, "--space", str(file), "--dry-run", "--storage", str(tmp_path / "runs"))
+    assert code == 0
+    assert "12 trials" in out
 
 
 @pytest.mark.parametrize(
@@ -96,6 +113,8 @@ def test_a_bad_space_is_refused_with_the_value_and_the_rule(
         (("--task", "bioasq", "--published-first"), ["--published-first", "'bioasq'", "chemprot"]),
         (("--settings", "gama=0.5"), ["'gama'", "did you mean 'gamma'"]),
         (("--settings", "gamma=1.5"), ["gamma=1.5"]),
+        (("--settings", "epochs=1,gamma=0.8"), ["gamma=0.8", "epochs=1", "at least 2 epochs", "gamma=0"]),
+        (("--task", "gad@1000000"), ["1000000 folds", "at most 100", "gad@100"]),
         (("--data", "nowhere"), ["nowhere"]),
     ],
 )
@@ -122,6 +141,7 @@ def test_a_margin_or_scale_out_of_range_is_refused(capsys: pytest.CaptureFixture
         (("--sampler", "grid", "--space", "wide"), ["wide", "no grid"]),
         (("--task", "bc5chem"), ["'bc5chem'", "texts"]),
         (("--task", "bioasq", "--published-first"), ["--published-first", "'bioasq'", "chemprot"]),
+        (("--settings", "epochs=1"), ["epochs=1", "at least 2 epochs"]),
         (("--table", "2", "--task", "gad"), ["--task does not apply to --table"]),
         (("--table", "2", "--tasks", "gadd"), ["'gadd'", "did you mean 'gad"]),
         (("--table", "2", "--models", "biobrt=bert_base"), ["biobrt=bert_base", "did you mean 'biobert'"]),
