@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +51,8 @@ METHOD_DEFAULTS: Mapping[str, Any] = {"projection": "fixed", "margin": 1.0, "bou
 SEARCH_DEFAULTS: Mapping[str, Any] = {"search": "joint", "sampler": "tpe", "sampler_seed": 0, "prune": "asha"}
 _OF_SEARCHES = ("trials", "space", "published_first", *SEARCH_DEFAULTS)
 _OF_TABLES = ("tasks", "models")
+#: At a fourth of the lowest of their learning rates miniature students stay near chance; teachers learn a little.
+_FAR_BELOW = 4
 #: What is not given, by preset. The miniature batch, length and warm-up are those of its fine-tunings.
 DEFAULTS: Mapping[str, dict[str, Any]] = {
     "paper": {
@@ -135,6 +138,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         chosen = _settings(given, experiment)
         return sweep.run(how, with_folds(_compared(_with_data(experiment), chosen, seeds)), report=show_rows)
     experiment = _with_data(experiment)
+    if not how.report_only and (said := _too_low_rates(_space(given), experiment)):
+        sys.stderr.write(f"note: {said}\n")
     search = _search(given, preset, how.sweep, experiment, seeds)
     return searching.run(
         how,
@@ -220,6 +225,28 @@ def _check_that_all_distil(space: Space) -> None:
             f"(gamma={min(positive):g} does); let gamma begin at {least:g}, or epochs higher; 0 in a set is refinement "
             "alone"
         )
+
+
+def _too_low_rates(space: Space, experiment: Experiment) -> str | None:
+    """What there is to say of a space at whose learning rates the miniature models hardly learn."""
+    trained = {
+        "teacher_learning_rate": experiment.teacher,
+        "student_learning_rate": experiment.student,
+        "learning_rate": experiment.student,
+    }
+    fitting = spaces.MINI.dimensions["learning_rate"]
+    low, high = fitting.nearest(0), fitting.nearest(1)
+    names = [
+        name
+        for name, (model, _) in trained.items()
+        if model in models.MINIATURE and space.dimensions[name].nearest(1) < low / _FAR_BELOW
+    ]
+    if not names:
+        return None
+    return (
+        f"of space {space.name!r} all values of {', '.join(names)} are far below the {low:g} to {high:g} at which the "
+        "miniature models learn, so expect scores near chance; --space mini has such values"
+    )
 
 
 def _search(
@@ -389,21 +416,30 @@ def _table(given: argparse.Namespace, how: options.RunOptions, setting: Setting,
 def _stand_ins(given: argparse.Namespace, table: doktra_tables.PaperTable) -> dict[str, Stage]:
     """The models of a table by the paper's names; in the miniature preset small ones stand in for them."""
     names = list(dict.fromkeys((table.teacher, *(line.model for line in table.lines))))
-    own = dict(_named(text, names) for text in options.listed("models", given.models, ()))
+    own: dict[str, str] = {}
+    for text in options.listed("models", given.models, ()):
+        name, model = _named(text, names)
+        if own.setdefault(name, model) != model:
+            raise UserError(f"--models: {name} is given twice, {own[name]} and {model}; give it once")
     found: dict[str, Stage] = {}
     for name in names:
         in_domain = name == table.teacher or name == "roberta_pm_large"
         small = DEFAULTS["mini"]["teacher" if in_domain else "student"]
-        standing = own.get(name) or (small if given.preset == "mini" else name)
+        standing = own.get(name, small if given.preset == "mini" else name)
         if standing != name or name in models.MODELS:  # what the registry lacks is left out unless it is given
             found[name] = models.resolve(standing)[1]
     return found
 
 
 def _named(text: str, wanted: Sequence[str]) -> tuple[str, str]:
-    name, equals, model = text.partition("=")
-    if not equals or name not in wanted:
+    name, _, model = (part.strip() for part in text.partition("="))
+    if name not in wanted:
         raise UserError(f"--models: {text!r} must be NAME=MODEL with a model of the table{did_you_mean(name, wanted)}")
+    if not model:
+        raise UserError(
+            f"--models: {text!r} must be NAME=MODEL, and says only which model of the table is meant; say what stands "
+            f"for it, as in {name}=FOLDER or {name}=owner/name (on the hub)"
+        )
     return name, model
 
 

@@ -38,7 +38,7 @@ def refused(capsys: pytest.CaptureFixture[str], storage: Path, *arguments: str) 
     code, _, errors = command(capsys, *arguments, "--storage", str(storage))
     assert code == 2
     assert not (storage / "stages").exists()
-    *usage, line = errors.strip().splitlines()
+    *usage, line = [line for line in errors.strip().splitlines() if not line.startswith("note: ")]
     assert "error: " in line, errors
     assert not usage or usage[0].startswith("usage: "), errors
     return line
@@ -144,6 +144,9 @@ def test_a_margin_or_scale_out_of_range_is_refused(capsys: pytest.CaptureFixture
         (("--settings", "epochs=1"), ["epochs=1", "at least 2 epochs"]),
         (("--table", "2", "--task", "gad"), ["--task does not apply to --table"]),
         (("--table", "2", "--tasks", "gadd"), ["'gadd'", "did you mean 'gad"]),
+        (("--table", "2", "--models", "biobert"), ["'biobert' must be NAME=MODEL", "biobert=FOLDER"]),
+        (("--table", "2", "--models", "biobert="), ["'biobert=' must be NAME=MODEL", "biobert=FOLDER"]),
+        (("--table", "2", "--models", "biobert=bert_base,biobert=x/y"), ["biobert is given twice, bert_base and x/y"]),
         (("--table", "2", "--models", "biobrt=bert_base"), ["biobrt=bert_base", "did you mean 'biobert'"]),
         (("--settings", "gamma=0.8", "--trials", "5"), ["--trials does not apply to --settings"]),
         (("--student", "roberta_lrge"), ["'roberta_lrge'", "did you mean 'roberta_large'"]),
@@ -255,3 +258,30 @@ def test_picks_are_queued_before_anything_else(monkeypatch: pytest.MonkeyPatch, 
     for trial in queued:
         assert trial.state is optuna.trial.TrialState.WAITING
         assert trial.system_attrs["fixed_params"].keys() == MINI_DEFAULTS.keys()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            ("--space", "wide"),
+            "all values of teacher_learning_rate, student_learning_rate, learning_rate are far below",
+        ),
+        (("--space", "wide", "--teacher", "biobert"), "all values of student_learning_rate, learning_rate are far"),
+        (("--space", "mini"), ""),
+        (("--space", "wide", "--report-only"), ""),
+    ],
+)
+def test_learning_rates_that_are_too_low_for_miniature_models_are_noted(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    arguments: tuple[str, ...],
+    said: str,
+) -> None:
+    monkeypatch.setattr(searching, "run", lambda *_, **__: 0)  # a note goes before a search, whatever its models are
+    monkeypatch.setattr(doktra, "_identity", lambda _: {})
+    code, _, errors = command(capsys, *MINI, *arguments, "--dry-run", "--storage", str(tmp_path / "runs"))
+    assert code == 0
+    assert errors.count("note: ") == bool(said)
+    assert said in errors
