@@ -105,6 +105,18 @@ def test_show_has_columns_of_distillations_and_searches_where_there_are_some(ask
     assert [line.split() for line in out.splitlines()] == [["trial", "switch_rate"], ["1", "0.6"], ["0", "0.9"]]
 
 
+def test_show_has_the_study_beside_the_trial_where_there_are_several(ask, searched):
+    store = Store(searched)
+    asked = keyed(experiment("ddi").distilled_recipe(CHOSEN, 1, study="other", trial=0))
+    results = {stage.key: result("micro_f1", 0.8) for stage in asked.stage.walk() if stage.stored}
+    rows.write(store.filesystem, store.root, rows.build("search", asked, results))
+    header = ask("show", "--storage", searched).split("\n")[0].split()
+    assert header[header.index("seed") :][:3] == ["seed", "study", "trial"]
+    header = ask("show", "--storage", searched, "--study", "joint").split("\n")[0].split()
+    assert "trial" in header
+    assert "study" not in header
+
+
 def test_doktra_prints_tables_beside_the_papers_and_writes_a_page(ask, searched, tmp_path):
     file = tmp_path / "tables.html"
     out = ask("doktra", "--table", "2", "6", "--storage", searched, "--html", str(file))

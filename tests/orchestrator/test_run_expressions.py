@@ -251,6 +251,7 @@ def test_a_file_that_cannot_be_read_is_an_error_of_the_user(tmp_path: Path) -> N
 def test_help_loads_nothing_heavy_and_shows_what_a_file_looks_like(tmp_path: Path) -> None:
     code = "import runpy; sys.argv = ['run', '--help']; runpy.run_module('orchestrator.run', run_name='__main__')"
     assert loaded_by(code) == set()
+    assert "studies/doktra_mini.fpb.mini_domain.mini_general.joint.best.json" in run.EXAMPLES  # as a search calls it
     for example in run.DESCRIPTION.split("\n\n")[1::2][:2]:
         text = example.replace("data/blurb", "mini").replace("my_bert=./folder", "mini_domain")
         assert len(run.read(file(tmp_path, text.replace("init: bert_base", "init: mini_general")))[0]) == 1

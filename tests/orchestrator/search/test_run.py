@@ -10,6 +10,7 @@ import pytest
 from orchestrator import doktra, options
 from orchestrator.engine import run as engine
 from orchestrator.search import run as searching
+from search_spaces import doktra as spaces
 from search_spaces.doktra import MINI_DEFAULTS
 
 MINI = ("--preset", "mini", "--task", "fpb")
@@ -237,6 +238,33 @@ def test_a_dry_run_says_what_a_search_would_be_and_leaves_nothing(
     assert code == 0
     assert "joint: 12 trials" in out
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_dry_run_says_what_is_finished_already(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    begin(monkeypatch, tmp_path)
+    journal = tmp_path / "studies" / "doktra_mini.journal"
+    storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(journal)))
+    study = optuna.load_study(study_name="doktra_mini.fpb.mini_domain.mini_general.joint", storage=storage)
+    for state in ("COMPLETE", "PRUNED"):
+        trial = optuna.trial.create_trial(
+            state=optuna.trial.TrialState[state],
+            value=71.5 if state == "COMPLETE" else None,
+            params=spaces.MINI.nearest(MINI_DEFAULTS),
+            distributions=spaces.MINI.distributions(),
+        )
+        study.add_trial(trial)
+    before = journal.read_bytes()
+    code, out, errors = command(capsys, *MINI, "--dry-run", "--storage", str(tmp_path))
+    assert code == 0, errors
+    assert "joint: 12 trials" in out
+    assert "begun already: doktra_mini.fpb.mini_domain.mini_general.joint, 2 trials: 1 complete, 1 pruned." in out
+    assert "Best: 71.50, trial 0" in out
+    assert journal.read_bytes() == before
+    assert "begun already" not in command(capsys, *MINI, "--dry-run", "--task", "fts", "--storage", str(tmp_path))[1]
+    line = refused(capsys, tmp_path, *MINI, "--dry-run", "--space", "paper")
+    assert "was begun with space=" in line
 
 
 def test_only_reporting_a_search_that_has_not_begun_says_so(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
