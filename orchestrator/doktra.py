@@ -42,7 +42,7 @@ python -m orchestrator.doktra --task chemprot --trials 64                       
 python -m orchestrator.doktra --task gad@10 --student albert_xlarge --search staged --published-first
 python -m orchestrator.doktra --task ddi --settings published                   # no search: the paper's pick
 python -m orchestrator.doktra --table 6                                         # the paper's ablation, ours beside it
-optuna-dashboard runs/studies/doktra_paper.journal                              # a search as it runs
+optuna-dashboard runs/studies/doktra_paper.journal                              # as it runs; pip install -e '.[dev]'
 """
 SEARCHES = ("joint", "staged")
 #: Of :class:`~trainables.stages.ActivationBoundaryDistillation`, where they can be set here.
