@@ -114,7 +114,7 @@ def make_pretrained(experiment: Experiment, storage: str) -> list[str]:
     Returns:
         Keys of what the models consist of.
     """
-    short = {**spaces.defaults("mini"), "teacher_epochs": 1, "student_epochs": 1, "epochs": 1}
+    short = {**spaces.defaults("mini"), "teacher_epochs": 1, "student_epochs": 1, "epochs": 2}
     code = sweep.run(_how(storage), [experiment.distilled_recipe(short, SEED)], report=lambda *_: None)
     if code:
         raise UserError("the pretrained models could not be made, so there is nothing to search with")

@@ -12,6 +12,7 @@ from orchestrator.engine.progress import duration
 from orchestrator.engine.resources import Shares
 from orchestrator.engine.schedule import Node, Schedule, State
 from orchestrator.recipe import Recipe
+from orchestrator.wording import counted
 from trainables.expression import Stage
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def show(console: Console, recipes: Sequence[Recipe], schedule: Schedule, known:
     waiting = schedule.to_run()
     to_run = Counter(type(node.stage).__name__ for node in waiting)
     alone = unshared(recipes)
-    table = Table(title=_counted(len(recipes), "recipe"), title_justify="left")
+    table = Table(title=counted(len(recipes), "recipe"), title_justify="left")
     for name in ("stage", "nothing shared", "distinct", "saved by sharing", "finished", "to run"):
         table.add_column(name, justify="left" if name == "stage" else "right")
     for kind, count in kinds.items():
@@ -103,7 +104,7 @@ def show(console: Console, recipes: Sequence[Recipe], schedule: Schedule, known:
             f"expected: {hours}{work / 3600:.2f} hours of work, {duration(wall)} of wall time with {slots} at once"
         )
     if unknown:
-        console.print(f"cost not known for {unknown} stages: no like stage is finished in this store yet")
+        console.print(f"cost not known for {counted(unknown, 'stage')}: no like stage is finished in this store yet")
 
 
 #: What became of a stage, as the account at the end calls it; the first four were run, now or before.
@@ -128,7 +129,7 @@ def summary(recipes: Sequence[Recipe], schedule: Schedule) -> RenderableType:
         kinds.setdefault(type(node.stage).__name__, Counter())[_outcome(node)] += 1
     whole = sum(kinds.values(), Counter[str]())
     columns = [name for name in _OUTCOMES if name in _RUN or whole[name]]
-    table = Table(title=_counted(len(recipes), "recipe"), title_justify="left")
+    table = Table(title=counted(len(recipes), "recipe"), title_justify="left")
     for name in ("stage", "nothing shared", "distinct", *columns):
         table.add_column(name, justify="left" if name == "stage" else "right")
     for kind, counts in kinds.items():
@@ -144,16 +145,12 @@ def _sentence(schedule: Schedule, whole: Counter[str], alone: int) -> str:
 
     distinct, run = whole.total(), sum(whole[name] for name in _RUN)
     equal = "=" if run == distinct else "of"
-    text = f"{_counted(run, 'stage')} run {equal} {_counted(distinct, 'distinct sub-expression')}"
+    text = f"{counted(run, 'stage')} run {equal} {counted(distinct, 'distinct sub-expression')}"
     text += f" ({listed(_RUN)})" if run else ""
     text += f"; not run: {listed(_OUTCOMES[4:])}" if run < distinct else ""
     again = sum(max(0, node.attempts - 1) for node in schedule.nodes.values())
-    text += f"; {_counted(again, 'more start')}, after an error or for weights that were wanted again" if again else ""
+    text += f"; {counted(again, 'more start')}, after an error or for weights that were wanted again" if again else ""
     return f"{text}; nothing shared would have been {alone}"
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def _outcome(node: Node) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
+import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +21,8 @@ from search_spaces.space import Space
 from trainables.data import sources, tasks
 from trainables.errors import UserError, did_you_mean
 from trainables.expression import Stage
-from trainables.stages.distillation import PROJECTIONS
+from trainables.stages.distillation import PROJECTIONS, distilling_epochs, fewest_epochs
+from trainables.stages.rules import SHORTEST
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -39,7 +42,7 @@ python -m orchestrator.doktra --task chemprot --trials 64                       
 python -m orchestrator.doktra --task gad@10 --student albert_xlarge --search staged --published-first
 python -m orchestrator.doktra --task ddi --settings published                   # no search: the paper's pick
 python -m orchestrator.doktra --table 6                                         # the paper's ablation, ours beside it
-optuna-dashboard runs/studies/doktra_paper.journal                              # a search as it runs
+optuna-dashboard runs/studies/doktra_paper.journal                              # as it runs; pip install -e '.[dev]'
 """
 SEARCHES = ("joint", "staged")
 #: Of :class:`~trainables.stages.ActivationBoundaryDistillation`, where they can be set here.
@@ -48,6 +51,8 @@ METHOD_DEFAULTS: Mapping[str, Any] = {"projection": "fixed", "margin": 1.0, "bou
 SEARCH_DEFAULTS: Mapping[str, Any] = {"search": "joint", "sampler": "tpe", "sampler_seed": 0, "prune": "asha"}
 _OF_SEARCHES = ("trials", "space", "published_first", *SEARCH_DEFAULTS)
 _OF_TABLES = ("tasks", "models")
+#: At a fourth of the lowest of their learning rates miniature students stay near chance; teachers learn a little.
+_FAR_BELOW = 4
 #: What is not given, by preset. The miniature batch, length and warm-up are those of its fine-tunings.
 DEFAULTS: Mapping[str, dict[str, Any]] = {
     "paper": {
@@ -69,8 +74,8 @@ DEFAULTS: Mapping[str, dict[str, Any]] = {
         "warmup_ratio": 0.1,
     },
 }
-#: Task-adaptive pretraining of the miniature models.
-MINI_ADAPTATION = {"epochs": 5, "batch_size": 32, "learning_rate": 3e-3, "max_length": 64}
+#: Task-adaptive pretraining of the miniature models. Its batches are the methods' own: they differ in nothing else.
+MINI_ADAPTATION = {"epochs": 5, "learning_rate": 3e-3}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -119,6 +124,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; see ``--help``."""
     given = options.parse(parser(), arguments)
     options.counted(given, "trials", "batch_size", "train_limit")
+    options.counted(given, "max_length", least=SHORTEST)
     preset = DEFAULTS[given.preset]
     how = options.resolve_how(given, f"doktra_{given.preset}")
     seeds = options.seeds(given.seeds, options.PRESETS[given.preset].seeds)
@@ -132,6 +138,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         chosen = _settings(given, experiment)
         return sweep.run(how, with_folds(_compared(_with_data(experiment), chosen, seeds)), report=show_rows)
     experiment = _with_data(experiment)
+    if not how.report_only and (said := _too_low_rates(_space(given), experiment)):
+        sys.stderr.write(f"note: {said}\n")
     search = _search(given, preset, how.sweep, experiment, seeds)
     return searching.run(
         how,
@@ -146,9 +154,9 @@ def _setting(given: argparse.Namespace, preset: Mapping[str, Any]) -> Setting:
     """What all recipes have in common; the data is yet to be looked for."""
     method = {name: getattr(given, name) for name in METHOD_DEFAULTS}
     return Setting(
-        data=given.data or options.PRESETS[given.preset].data,
-        batch_size=given.batch_size or preset["batch_size"],
-        max_length=given.max_length or preset["max_length"],
+        data=options.either(given.data, options.PRESETS[given.preset].data),
+        batch_size=options.either(given.batch_size, preset["batch_size"]),
+        max_length=options.either(given.max_length, preset["max_length"]),
         train_limit=given.train_limit,
         method={name: value for name, value in method.items() if value not in (None, METHOD_DEFAULTS[name])},
         warmup_ratio=preset["warmup_ratio"],
@@ -177,7 +185,7 @@ def _check_choices(given: argparse.Namespace, preset: Mapping[str, Any]) -> None
 
 
 def _task(given: argparse.Namespace, preset: Mapping[str, Any]) -> str:
-    task = tasks.get(given.task or preset["task"])
+    task = tasks.get(options.either(given.task, preset["task"]))
     if task.on_tokens:
         fitting = [name for name, one in tasks.TASKS.items() if not one.on_tokens]
         raise UserError(
@@ -188,18 +196,57 @@ def _task(given: argparse.Namespace, preset: Mapping[str, Any]) -> str:
 
 def _experiment(given: argparse.Namespace, preset: Mapping[str, Any], setting: Setting) -> Experiment:
     task = _task(given, preset)
-    teacher = models.resolve(given.teacher or preset["teacher"])
-    student = models.resolve(given.student or preset["student"])
+    teacher = models.resolve(options.either(given.teacher, preset["teacher"]))
+    student = models.resolve(options.either(given.student, preset["student"]))
     made = Experiment(task, teacher, student, setting)
     made.distilled_recipe(spaces.defaults(given.preset), 0)  # refuses what no stage can have, as a margin below 0
     return made
 
 
 def _space(given: argparse.Namespace) -> Space:
-    space = spaces.get(given.space or given.preset, base=given.preset)
+    space = spaces.get(options.either(given.space, given.preset), base=given.preset)
     if given.sampler == "grid" and space.size is None:
         space.grid()  # says which dimension has no end of values
+    _check_that_all_distil(space)
     return space
+
+
+def _check_that_all_distil(space: Space) -> None:
+    """Refuses a space in which a trial would only refine, and yet be ranked as a distillation."""
+    rates = space.dimensions["gamma"]
+    fewest = int(space.dimensions["epochs"].nearest(0))
+    values = rates.listed()
+    # Of a range without steps its low end; a low end of 0 has values beside it that are as near to 0 as one likes.
+    positive = [rates.nearest(0)] if values is None else [value for value in values if value > 0]
+    if positive and distilling_epochs(fewest, min(positive)) == 0:
+        least = math.ceil(10_000 / fewest) / 10_000
+        raise UserError(
+            f"space {space.name!r}: gamma in {rates} with epochs={fewest} may leave no whole epoch to distil in "
+            f"(gamma={min(positive):g} does); let gamma begin at {least:g}, or epochs higher; 0 in a set is refinement "
+            "alone"
+        )
+
+
+def _too_low_rates(space: Space, experiment: Experiment) -> str | None:
+    """What there is to say of a space at whose learning rates the miniature models hardly learn."""
+    trained = {
+        "teacher_learning_rate": experiment.teacher,
+        "student_learning_rate": experiment.student,
+        "learning_rate": experiment.student,
+    }
+    fitting = spaces.MINI.dimensions["learning_rate"]
+    low, high = fitting.nearest(0), fitting.nearest(1)
+    names = [
+        name
+        for name, (model, _) in trained.items()
+        if model in models.MINIATURE and space.dimensions[name].nearest(1) < low / _FAR_BELOW
+    ]
+    if not names:
+        return None
+    return (
+        f"of space {space.name!r} all values of {', '.join(names)} are far below the {low:g} to {high:g} at which the "
+        "miniature models learn, so expect scores near chance; --space mini has such values"
+    )
 
 
 def _search(
@@ -212,7 +259,7 @@ def _search(
     return Search(
         name=f"{name}.{experiment.task.replace('/', '-')}.{experiment.teacher[0]}.{experiment.student[0]}",
         phases=_joint(experiment, space, picks) if how["search"] == "joint" else _staged(experiment, space, picks),
-        trials=given.trials or preset["trials"],
+        trials=options.either(given.trials, preset["trials"]),
         seeds=seeds,
         metric=tasks.get(experiment.task).metric,
         folds=len(tasks.folds(experiment.task)),
@@ -282,7 +329,13 @@ def _settings(given: argparse.Namespace, experiment: Experiment) -> Parameters:
                 "name them (gamma=0.8,beta2=0.5,...)"
             )
         return published
-    return {**(published or spaces.defaults(given.preset)), **named}
+    chosen = {**(published or spaces.defaults(given.preset)), **named}
+    if chosen["gamma"] > 0 and distilling_epochs(chosen["epochs"], chosen["gamma"]) == 0:
+        raise UserError(
+            f"--settings: gamma={chosen['gamma']:g} of epochs={chosen['epochs']} leaves no whole epoch to distil in; "
+            f"give at least {fewest_epochs(chosen['gamma'])} epochs, or gamma=0 for refinement alone"
+        )
+    return chosen
 
 
 def _named_settings(given: argparse.Namespace) -> Parameters | None:
@@ -363,21 +416,30 @@ def _table(given: argparse.Namespace, how: options.RunOptions, setting: Setting,
 def _stand_ins(given: argparse.Namespace, table: doktra_tables.PaperTable) -> dict[str, Stage]:
     """The models of a table by the paper's names; in the miniature preset small ones stand in for them."""
     names = list(dict.fromkeys((table.teacher, *(line.model for line in table.lines))))
-    own = dict(_named(text, names) for text in options.listed("models", given.models, ()))
+    own: dict[str, str] = {}
+    for text in options.listed("models", given.models, ()):
+        name, model = _named(text, names)
+        if own.setdefault(name, model) != model:
+            raise UserError(f"--models: {name} is given twice, {own[name]} and {model}; give it once")
     found: dict[str, Stage] = {}
     for name in names:
         in_domain = name == table.teacher or name == "roberta_pm_large"
         small = DEFAULTS["mini"]["teacher" if in_domain else "student"]
-        standing = own.get(name) or (small if given.preset == "mini" else name)
+        standing = own.get(name, small if given.preset == "mini" else name)
         if standing != name or name in models.MODELS:  # what the registry lacks is left out unless it is given
             found[name] = models.resolve(standing)[1]
     return found
 
 
 def _named(text: str, wanted: Sequence[str]) -> tuple[str, str]:
-    name, equals, model = text.partition("=")
-    if not equals or name not in wanted:
+    name, _, model = (part.strip() for part in text.partition("="))
+    if name not in wanted:
         raise UserError(f"--models: {text!r} must be NAME=MODEL with a model of the table{did_you_mean(name, wanted)}")
+    if not model:
+        raise UserError(
+            f"--models: {text!r} must be NAME=MODEL, and says only which model of the table is meant; say what stands "
+            f"for it, as in {name}=FOLDER or {name}=owner/name (on the hub)"
+        )
     return name, model
 
 

@@ -82,6 +82,9 @@ MODELS: Mapping[str, Callable[[], Stage]] = MappingProxyType(
     }
 )
 
+#: Those that want a learning rate a hundred times as high.
+MINIATURE = frozenset({"mini_general", "mini_domain"})
+
 
 def resolve(text: str) -> tuple[str, Stage]:
     """Reads a model as it is given on the command line.

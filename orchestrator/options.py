@@ -10,15 +10,18 @@ import sys
 import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from orchestrator import models
 from orchestrator.engine.resources import Shares
 from orchestrator.engine.storage import default_location
+from trainables import handwritten
 from trainables.data import sources, tasks
 from trainables.errors import UserError, did_you_mean
 from trainables.expression import Stage
+from trainables.stages.rules import SHORTEST
 
+_Value = TypeVar("_Value")
 LIST = ",..."  # how the help shows options that take several values
 #: Hyperparameters that can be set for all tasks at once, with their types.
 OVERRIDES: dict[str, type] = {
@@ -185,14 +188,14 @@ def parse(made: argparse.ArgumentParser, arguments: Sequence[str] | None) -> arg
         UserError: For an unreadable file or a key that is no option, with the nearest one.
     """
     first = made.parse_args(arguments)
-    if not first.config:
+    if first.config is None:
         return first
     known = {
         action.dest: action
         for action in made._actions
         if action.option_strings and action.dest not in ("help", "config")
     }
-    made.set_defaults(**_from_yaml(Path(first.config), known))
+    made.set_defaults(**_from_yaml(first.config, known))
     return made.parse_args(arguments)
 
 
@@ -204,8 +207,9 @@ def resolve(given: argparse.Namespace, command: str, default_tasks: Sequence[str
     """
     preset = PRESETS[given.preset]
     counted(given, "epochs", "train_limit", "batch_size")
+    counted(given, "max_length", least=SHORTEST)
     how = resolve_how(given, f"{command}_{given.preset}")
-    data = data_source(given.data or preset.data)  # before the models, which may take the network to look up
+    data = data_source(either(given.data, preset.data))  # before the models, which may take the network to look up
     return SweepOptions(
         **vars(how),
         preset=given.preset,
@@ -233,8 +237,8 @@ def resolve_how(given: argparse.Namespace, sweep: str) -> RunOptions:
     if not given.checkpoint_seconds >= 0:
         raise UserError(f"--checkpoint-seconds={given.checkpoint_seconds} must be at least 0")
     return RunOptions(
-        storage=given.storage or default_location(),
-        sweep=_sweep_name(given.sweep or sweep),
+        storage=storage(given.storage),
+        sweep=_sweep_name(either(given.sweep, sweep)),
         shares=Shares(given.threads, given.gpu_fraction, given.max_concurrent, given.checkpoint_seconds),
         keep_models=given.keep_models,
         dry_run=given.dry_run,
@@ -242,16 +246,32 @@ def resolve_how(given: argparse.Namespace, sweep: str) -> RunOptions:
     )
 
 
-def counted(given: argparse.Namespace, *names: str) -> None:
-    """Refuses counts below 1; None passes.
+def either(given: _Value | None, default: _Value) -> _Value:
+    """What was given, else the default. Not ``given or default``: a 0 or an empty text is wrong, not left out."""
+    return default if given is None else given
+
+
+def storage(given: str | None) -> str:
+    """Where results go.
+
+    Raises:
+        UserError: For an empty name, which would mean the current folder.
+    """
+    if given is not None and not given.strip():
+        raise UserError(f"--storage={given!r} names nothing; give a folder ('.' is this one) or a URI, or leave it out")
+    return either(given, default_location())
+
+
+def counted(given: argparse.Namespace, *names: str, least: int = 1) -> None:
+    """Refuses numbers below the least one; None passes.
 
     Raises:
         UserError: Naming the option and the value.
     """
     for name in names:
         value = getattr(given, name)
-        if value is not None and value < 1:
-            raise UserError(f"--{name.replace('_', '-')}={value} must be at least 1")
+        if value is not None and value < least:
+            raise UserError(f"--{name.replace('_', '-')}={value} must be at least {least}")
 
 
 def overrides(given: argparse.Namespace) -> dict[str, Any]:
@@ -344,24 +364,24 @@ def run_command(main: Callable[[Sequence[str] | None], int], arguments: Sequence
     sys.exit(code)
 
 
-def _from_yaml(path: Path, known: dict[str, argparse.Action]) -> dict[str, Any]:
-    import yaml
-
+def _from_yaml(file: str, known: dict[str, argparse.Action]) -> dict[str, Any]:
+    path = Path(file)
     try:
-        content = yaml.safe_load(path.read_text())
+        text = path.read_text()
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"--config {str(path)!r} cannot be read: {error}") from error
-    except yaml.YAMLError as error:
-        raise UserError(f"--config {str(path)!r} is no valid YAML: {error}") from error
+        raise UserError(f"--config {file!r} cannot be read: {error}") from error
+    content = handwritten.from_yaml(text, f"--config {file!r}")
     if content is None:
         return {}
     if not isinstance(content, dict):
-        raise UserError(
-            f"--config {str(path)!r} must be a mapping of options to values, not a {type(content).__name__}"
-        )
+        raise UserError(f"--config {file!r} must be a mapping of options to values, not a {type(content).__name__}")
     found: dict[str, Any] = {}
+    spellings: dict[str, Any] = {}  # `batch-size` and `batch_size` are one option
     for key, value in content.items():
         name = str(key).replace("-", "_")
+        if name in spellings:
+            raise UserError(f"{path}: {key!r} and {spellings[name]!r} are one option; give it once")
+        spellings[name] = key
         if name not in known:
             spelled = [option.replace("_", "-") for option in known]
             raise UserError(f"{path}: unknown option {key!r}{did_you_mean(str(key).replace('_', '-'), spelled)}")

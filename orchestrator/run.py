@@ -27,8 +27,8 @@ FORMAT = 1
 METHOD = "expression"  # of a stage without labels
 
 DESCRIPTION = """\
-Trains the expressions of a file and shows their rows. Searches write such files (.best.json); by hand it is a list
-in YAML or JSON, of stages:
+Trains the expressions of a file and shows their rows. Searches write such files, in the storage's studies/:
+<sweep>.<task>.<teacher>.<student>.<phase>.best.json. By hand it is a list in YAML or JSON, of stages:
 
   - stage: FineTune
     task: gad
@@ -43,13 +43,15 @@ or of recipes, which have a stage and its labels in the leaderboard (all but the
     model: my_bert
     stage: {stage: FineTune, task: gad, data: data/blurb, init: my_bert=./folder, confidence_penalty: 0.3}
 
-Stages and their fields are those of trainables/stages. What is finished in the storage is found, not trained again.
+Stages and their fields are those of trainables/stages. Relative paths lead from the file's own folder, or where there
+is nothing from the current one. What is finished in the storage is found, not trained again.
 """
 
 EXAMPLES = """
-python -m orchestrator.run runs/studies/doktra_mini.best.json --dry-run    # what it takes
+python -m orchestrator.run mine.yaml --dry-run        # what it takes
 python -m orchestrator.run mine.yaml --storage runs --threads 2
 python -m orchestrator.run mine.yaml --report-only
+python -m orchestrator.run runs/studies/doktra_mini.fpb.mini_domain.mini_general.joint.best.json
 """
 
 _SHOWN = ["method", "model", "teachers", "task", "seed", "metric", "score", "dev_score", "status"]
@@ -97,8 +99,8 @@ def read(path: Path) -> tuple[list[Recipe], list[str]]:
     warnings: dict[str, None] = {}
     for place, item in enumerate(_items(path, content(path)), 1):
         try:
-            recipe = _recipe(item)
-            warnings.update(dict.fromkeys(_changes(item, recipe.stage)))
+            recipe = _recipe(item, path.parent)
+            warnings.update(dict.fromkeys(_changes(item, recipe.stage, path.parent)))
         except UserError as error:
             raise UserError(f"{path}, expression {place}: {error}") from error
         found[recipe] = None
@@ -126,10 +128,10 @@ def _items(path: Path, found: Any) -> list[dict[str, Any]]:
 # --- one expression ------------------------------------------------------------------------------------------
 
 
-def _recipe(item: dict[str, Any]) -> Recipe:
+def _recipe(item: dict[str, Any], folder: Path) -> Recipe:
     """The recipe of an item, with labels that it lacks taken from the stage; its keys are computed when asked for."""
     labels = _labels(item)
-    form = prepared(item["stage"] if isinstance(item["stage"], dict) else item)
+    form = prepared(item["stage"] if isinstance(item["stage"], dict) else item, folder)
     stage = from_json(form)
     task = getattr(stage, "task", None)
     if not stage.stored or not isinstance(task, str) or isinstance(stage, TeacherOutputs):
@@ -158,7 +160,7 @@ def _labels(item: dict[str, Any]) -> dict[str, Any]:
     return labels
 
 
-def _changes(item: dict[str, Any], present: Stage) -> Iterator[str]:
+def _changes(item: dict[str, Any], present: Stage, folder: Path) -> Iterator[str]:
     """What is not as it was when the file was written, by the keys that it records."""
     keys = item.get("keys") if isinstance(item["stage"], dict) else None
     if keys is None:
@@ -166,7 +168,7 @@ def _changes(item: dict[str, Any], present: Stage) -> Iterator[str]:
     if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
         raise UserError(f"keys={short(keys)} must be a list of keys, or left out")
     labels = {"method": "", "model": "", "task": "", "seed": 0}  # not looked at
-    recorded = Recipe.from_json({**labels, "stage": prepared(item["stage"]), "keys": keys}).stage
+    recorded = Recipe.from_json({**labels, "stage": prepared(item["stage"], folder), "keys": keys}).stage
     for then, now in _pairs(recorded, present):
         of_inputs = any(one.key != other.key for one, other in zip(then.inputs, now.inputs, strict=True))
         if then.key != now.key and not of_inputs:  # else it changed because they did

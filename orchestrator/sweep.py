@@ -19,6 +19,7 @@ from orchestrator.engine.schedule import Schedule, State
 from orchestrator.engine.store import Store
 from orchestrator.options import RunOptions
 from orchestrator.recipe import Recipe
+from orchestrator.wording import counted
 from trainables.data import tasks
 from trainables.errors import UserError
 
@@ -73,11 +74,14 @@ def run(options: RunOptions, recipes: Sequence[Recipe], report: Report | None = 
     keeper = Bookkeeper(options.sweep, recipes, schedule, store, options.keep_models)
     keeper.write_missing_rows()
     total, found = len(schedule.nodes), len(schedule.nodes) - schedule.unfinished
-    console.print(f"{options.sweep}: {total} stages, {found} of them finished already; storage {store.root}")
+    console.print(f"{options.sweep}: {counted(total, 'stage')}, {found} of them finished already; storage {store.root}")
     completed = train(options, schedule, store, keeper, GridPanel(cells(recipes)), console)
-    console.print(f"{keeper.trained} stages trained in {duration(time.monotonic() - begun)}, {found} found finished")
+    took = duration(time.monotonic() - begun)
+    console.print(f"{counted(keeper.trained, 'stage')} trained in {took}, {found} found finished")
     if not completed:
-        console.print(f"interrupted with {schedule.unfinished} stages to go; to go on, run the same command again")
+        console.print(
+            f"interrupted with {counted(schedule.unfinished, 'stage')} to go; to go on, run the same command again"
+        )
         return INTERRUPTED
     report(options, recipes, store, console)
     return outcome(schedule, keeper, console)
@@ -146,7 +150,7 @@ def _failures(schedule: Schedule, console: Console) -> int:
     blocked = sum(node.state is State.BLOCKED for node in schedule.nodes.values())
     if not failed:
         return 0
-    console.print(f"{len(failed)} stages failed, {blocked} were blocked by them:", style="bold red")
+    console.print(f"{counted(len(failed), 'stage')} failed, {blocked} blocked by that:", style="bold red")
     for node in failed[:20]:
         console.print(f"  {node.stage.label()} [{node.key[:8]}]: {node.error.strip()}", markup=False)
     console.print("all errors: python -m orchestrator.leaderboard show --status failed; run the command again to retry")

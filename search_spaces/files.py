@@ -8,6 +8,7 @@ from typing import Any
 
 from search_spaces.parameters import Parameter, Parameters, known, number
 from search_spaces.space import Choices, Range, Space
+from trainables import handwritten
 from trainables.errors import UserError, did_you_mean
 
 BASE = "base"
@@ -47,23 +48,14 @@ def read(path: str | Path, parameters: Parameters, bases: Mapping[str, Space], b
 
 def _load(path: Path, where: str) -> dict[Any, Any]:
     """The file's mapping."""
-    import yaml
-
     try:
         text = path.read_text(encoding="utf-8")
-        content = yaml.safe_load(text)
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"space file {str(path)!r} cannot be read: {error}") from error
-    except yaml.YAMLError as error:
-        raise UserError(f"space file {str(path)!r} is no valid YAML: {error}") from error
+    content = handwritten.from_yaml(text, f"space file {str(path)!r}")
     if not isinstance(content, dict) or not content:
         given = "empty" if not content else f"a {type(content).__name__}"
         raise UserError(f"{where}the file is {given}; it must map hyperparameters to sets, values or ranges")
-    node = yaml.compose(text, Loader=yaml.SafeLoader)
-    keys = [key.value for key, _ in node.value] if node is not None else []
-    twice = [key for key in dict.fromkeys(keys) if keys.count(key) > 1]
-    if twice:  # YAML's parser would keep the last one and say nothing
-        raise UserError(f"{where}{twice[0]!r} stands in it {keys.count(twice[0])} times; give it once")
     return content
 
 

@@ -26,12 +26,12 @@ def did_you_mean(value: str, choices: Iterable[str]) -> str:
         choices: The valid names.
 
     Returns:
-        ``"; did you mean 'x'? (choices: ...)"`` or only the choices where none is near.
+        ``"; did you mean 'x'? (choices: ...)"`` or only the choices where none is near, or what was given is one.
     """
     known = sorted(choices)
     near = difflib.get_close_matches(value.lower(), [name.lower() for name in known], n=1, cutoff=0.6)
     listing = ", ".join(known)
-    if near:
+    if near and value not in known:
         nearest = next(name for name in known if name.lower() == near[0])
         return f"; did you mean {nearest!r}? (choices: {listing})"
     return f"; choices: {listing}"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.engine.storage import Storage
 from orchestrator.recipe import Recipe
+from orchestrator.wording import counted
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -60,7 +61,7 @@ def sentence(study: Study) -> str:
     counts = _counts(study)
     total = sum(counts.values())
     parts = [f"{counts[state]} {name}" for state, name in _STATES.items() if counts[state]]
-    text = f"{total} trial{'' if total == 1 else 's'}" + (f": {', '.join(parts)}." if parts else ".")
+    text = counted(total, "trial") + (f": {', '.join(parts)}." if parts else ".")
     found = best(study)
     return text if found is None else f"{text} Best: {found.value:.2f}, trial {found.number} ({settings(found.params)})"
 

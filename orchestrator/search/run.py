@@ -15,7 +15,7 @@ from orchestrator.engine.schedule import Schedule
 from orchestrator.engine.store import Store
 from orchestrator.options import RunOptions
 from orchestrator.recipe import Recipe, with_folds
-from orchestrator.search import lease, report
+from orchestrator.search import lease, outlook, report
 from orchestrator.search.display import SearchPanel, SearchProgress
 from orchestrator.search.phase import Make, Search
 from orchestrator.search.proposer import StudyProposer
@@ -63,7 +63,7 @@ def run(
         _ = recipe.stage.key  # missing data or weights are refused here
     store = Store(options.storage)
     if options.dry_run:
-        outlook(console, search)
+        outlook.show(console, options, search, sample[-1], store)
         return 0
     if options.report_only:
         return _report(options, search, compared, command, published, store, console)
@@ -217,25 +217,6 @@ def progress(proposer: StudyProposer) -> SearchProgress:
         best=None if best is None or best.value is None else (best.value, best.number, dict(best.params)),
         phase=current.phase.name if len(search.phases) > 1 else "",
     )
-
-
-def outlook(console: Console, search: Search) -> None:
-    """Says what a search would run at most; which trials there will be is the sampler's business."""
-    total = 0
-    for phase in search.phases:
-        size = phase.space.size
-        trials = search.trials if size is None else min(search.trials, size)
-        total += trials
-        of = "any number of combinations" if size is None else f"{size} combinations"
-        console.print(f"{phase.name}: {trials} trials of {of}: {phase.space.describe()}", soft_wrap=True)
-    example = _sample(search)[-1]
-    stages: dict[str, int] = {}
-    for stage in example.stage.walk():
-        if stage.stored:
-            stages[type(stage).__name__] = stages.get(type(stage).__name__, 0) + 1
-    listed = ", ".join(f"{count} {name}" for name, count in stages.items())
-    console.print(f"a trial of {search.phases[-1].name} is, per seed: {listed}; what trials share is trained once")
-    console.print(f"{total} trials, {len(search.seeds)} seeds, sampler {search.sampler}, pruner {search.pruner}")
 
 
 def _sample(search: Search) -> list[Recipe]:

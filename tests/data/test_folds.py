@@ -114,6 +114,9 @@ def test_fewer_texts_than_folds_are_refused() -> None:
     [
         ("gad@2", "2 folds are too few; one is the test split.*at least 3 \\(gad@3\\)"),
         ("gad@1/1", "1 folds are too few"),
+        ("gad@101", "101 folds are too many.*at most 100 \\(gad@100\\)"),
+        ("gad@3/1000000", "1000000 folds are too many"),
+        (f"gad@{'9' * 5000}", "gad@3/10 is the third of ten folds"),
         ("bc5chem@1/10", "bc5chem labels words; folds are of tasks that label texts"),
         ("gad@11/10", "gad@3/10 is the third of ten folds"),
         ("gad@0/10", "gad@3/10 is the third of ten folds"),

@@ -75,6 +75,7 @@ def test_show_refuses_what_is_not_there(refused):
     assert "no rows with task 'gaad'; did you mean 'gad'" in refused("show", "--task", "gaad")
     assert "leave one out" in refused("show", "--task", "ddi", "--status", "finished")
     assert "at least 1" in refused("show", "--limit", "0")
+    assert "--storage='' names nothing" in refused("show", "--storage", "")
 
 
 @pytest.fixture
@@ -102,6 +103,18 @@ def test_show_has_columns_of_distillations_and_searches_where_there_are_some(ask
     assert not {"retention", "ece", "l_at", "teachers", "trial"} & set(usual)
     out = ask("show", "--storage", searched, "--study", "joint", "--sort", "trial", "--columns", "trial", "switch_rate")
     assert [line.split() for line in out.splitlines()] == [["trial", "switch_rate"], ["1", "0.6"], ["0", "0.9"]]
+
+
+def test_show_has_the_study_beside_the_trial_where_there_are_several(ask, searched):
+    store = Store(searched)
+    asked = keyed(experiment("ddi").distilled_recipe(CHOSEN, 1, study="other", trial=0))
+    results = {stage.key: result("micro_f1", 0.8) for stage in asked.stage.walk() if stage.stored}
+    rows.write(store.filesystem, store.root, rows.build("search", asked, results))
+    header = ask("show", "--storage", searched).split("\n")[0].split()
+    assert header[header.index("seed") :][:3] == ["seed", "study", "trial"]
+    header = ask("show", "--storage", searched, "--study", "joint").split("\n")[0].split()
+    assert "trial" in header
+    assert "study" not in header
 
 
 def test_doktra_prints_tables_beside_the_papers_and_writes_a_page(ask, searched, tmp_path):

@@ -13,7 +13,6 @@ import pytest
 from orchestrator import doktra, models, options
 from orchestrator.doktra_recipes import Experiment, Setting
 from orchestrator.search.phase import Search
-from orchestrator.search.run import outlook
 from search_spaces import doktra as spaces
 from tests.orchestrator.search.test_run import written_data
 from trainables.data import tasks
@@ -155,13 +154,17 @@ class TestSearches:
             changed = dataclasses.replace(plain, setting=dataclasses.replace(plain.setting, **{name: value}))
             assert doktra._identity(changed) != doktra._identity(plain), name
 
-    def test_a_dry_run_says_how_large_the_space_is(self, capsys: pytest.CaptureFixture[str]) -> None:
-        from orchestrator.leaderboard import terminal
-
-        outlook(terminal.console(), search("--search", "staged", "--trials", "10"))
+    def test_a_dry_run_says_how_large_the_space_is(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        arguments = ["--preset", "mini", "--search", "staged", "--dry-run", "--storage", str(tmp_path / "runs")]
+        assert doktra.main([*arguments, "--trials", "10", "--seeds", "0,1"]) == 0
         said = re.sub(r"\s+", " ", capsys.readouterr().out)
         assert "teacher: 10 trials of 36 combinations" in said
         assert "26 trials, 2 seeds" in said  # of 6 students there are but six
+        assert doktra.main([*arguments, "--trials", "1"]) == 0
+        said = re.sub(r"\s+", " ", capsys.readouterr().out)
+        assert "student: 1 trial of 6 combinations" in said
+        assert "3 trials, 1 seed, sampler" in said
+        assert "begun already" not in said
 
 
 class TestCommand:

@@ -5,6 +5,7 @@ from collections import Counter
 import pytest
 
 from orchestrator import doktra_tables
+from orchestrator.doktra import MINI_ADAPTATION
 from orchestrator.doktra_recipes import Setting
 from orchestrator.leaderboard.published import published
 from search_spaces import doktra as spaces
@@ -108,6 +109,13 @@ def test_task_adaptive_pretraining_has_its_papers_settings_but_batch_and_length(
     small = made(4, adaptation={"epochs": 2, "batch_size": 8, "max_length": 32}, tasks=["ddi"])
     adapted = the(small, "tapt", "roberta_large", "ddi").stage.init
     assert (adapted.epochs, adapted.batch_size, adapted.max_length) == (2, 8, 32)
+
+
+def test_in_miniature_too_task_adaptive_pretraining_on_three_devices_has_the_batch_of_three():
+    asked = made(4, adaptation=MINI_ADAPTATION)
+    adapted = [the(asked, method, "roberta_large", "ddi").stage.init for method in ("tapt", "tapt_3gpu")]
+    assert [one.batch_size for one in adapted] == [36, 108]
+    assert {(one.epochs, one.learning_rate, one.max_length) for one in adapted} == {(5, 3e-3, 128)}  # as the setting's
 
 
 def test_a_model_that_is_optional_may_be_left_out_and_no_other():

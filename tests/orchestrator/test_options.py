@@ -140,6 +140,8 @@ def test_an_empty_file_changes_nothing(tmp_path: Path) -> None:
     [
         (["--epochs", "0"], r"--epochs=0 must be at least 1"),
         (["--train-limit", "-1"], r"--train-limit=-1 must be at least 1"),
+        (["--max-length", "0"], r"--max-length=0 must be at least 8"),
+        (["--max-length", "7"], r"--max-length=7 must be at least 8"),
         (["--max-concurrent", "0"], r"--max-concurrent=0 must be at least 1"),
         (["--threads", "0"], r"--threads=0 must be at least 1"),
         (["--gpu-fraction", "0"], r"--gpu-fraction=0.0 must be above 0 and at most 1"),
@@ -157,6 +159,10 @@ def test_an_empty_file_changes_nothing(tmp_path: Path) -> None:
         (["--models", "mini_general,a=mini_general"], r"'a=mini_general' is the same model as another one"),
         (["--models", "a=mini_general,a=mini_domain"], r"'a=mini_domain' is called 'a', as another one is"),
         (["--sweep", "a/b"], r"--sweep='a/b' must be made of letters, digits"),
+        (["--sweep", ""], r"--sweep='' must be made of letters, digits"),
+        (["--storage", ""], r"--storage='' names nothing; give a folder"),
+        (["--data", ""], r"data folder '' does not exist"),
+        (["--config", ""], r"--config '' cannot be read"),
         (["--sweep", "../up"], r"--sweep='../up' must be made of"),
         (["--data", "/no/such/folder"], r"data folder '/no/such/folder' does not exist"),
         (["--data", "random:0:/no/such/folder"], r"data folder '/no/such/folder' does not exist"),
@@ -204,6 +210,8 @@ def test_two_folders_of_one_name_are_told_apart(tmp_path: Path) -> None:
         ("tasks: []", r"--tasks=\[\] names nothing"),
         ("- tasks", r"must be a mapping of options to values, not a list"),
         ("tasks: [gad", r"is no valid YAML"),
+        ("epochs: 3\nseeds: 0\nepochs: 4", r"sweep.yaml': 'epochs' stands 2 times in one mapping \(lines 1, 3\)"),
+        ("max-length: 64\nmax_length: 32", r"'max_length' and 'max-length' are one option; give it once"),
         ("a\x00b", r"is no valid YAML"),
     ],
 )

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from orchestrator import models, run
+from orchestrator import expression_files, models, run
 from orchestrator.engine.store import Store
 from orchestrator.leaderboard import rows
 from orchestrator.recipe import Recipe
@@ -21,7 +21,7 @@ from orchestrator.search import report
 from tests.test_project import loaded_by
 from trainables.data import tasks
 from trainables.errors import UserError
-from trainables.stages import CrossValidation, FineTune, RandomInit
+from trainables.stages import CrossValidation, FineTune, MaskedLanguageModel, RandomInit
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = RandomInit("mini:general", vocabulary_size=300, hidden_size=16, layers=1, heads=2, intermediate_size=32)
@@ -92,6 +92,46 @@ def test_data_in_a_folder_is_found_from_wherever_a_worker_is(tmp_path: Path, mon
     stage = run.read(file(tmp_path, [{**BARE, "data": "blurb"}]))[0][0].stage
     assert isinstance(stage, FineTune)
     assert stage.data == str(tmp_path / "blurb")
+
+
+def adapted(path: Path) -> MaskedLanguageModel:
+    stage = expression_files.stage(path)
+    assert isinstance(stage, MaskedLanguageModel)
+    return stage
+
+
+def test_paths_lead_from_the_files_own_folder_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own, here = tmp_path / "own", tmp_path / "here"
+    for folder in (own, here):
+        (folder / "weights").mkdir(parents=True)
+        (folder / "blurb").mkdir()
+        (folder / "text.txt").write_text("some words\n")
+    (here / "other.txt").write_text("other words\n")
+    monkeypatch.chdir(here)
+    form = {"stage": "MaskedLanguageModel", "corpus": "text.txt", "init": "my=weights"}
+    assert adapted(file(own, form)).corpus == str(own / "text.txt")
+    assert adapted(file(own, form)).init.name == str(own / "weights")  # type: ignore[attr-defined]
+    assert adapted(file(Path(), form)).corpus == str(here / "text.txt")
+    assert adapted(file(own, {**form, "corpus": "other.txt"})).corpus == str(here / "other.txt")
+    assert adapted(file(own, {**form, "corpus": "mini:domain"})).corpus == "mini:domain"
+    pretrained = {**form, "init": {"stage": "Pretrained", "name": "weights"}}
+    assert adapted(file(own, pretrained)).init.name == str(own / "weights")  # type: ignore[attr-defined]
+    made = {**form, "init": {"stage": "RandomInit", "vocabulary": "text.txt"}}
+    assert adapted(file(own, made)).init.vocabulary == str(own / "text.txt")  # type: ignore[attr-defined]
+    file(own, {**form, "init": "mini_general"}, "inner.yaml")
+    tuned = expression_files.stage(file(own, {**BARE, "data": "blurb", "init": "inner.yaml"}))
+    stages = {type(stage): stage for stage in (tuned, *tuned.inputs)}
+    assert stages[MaskedLanguageModel].corpus == str(own / "text.txt")  # type: ignore[attr-defined]
+    assert stages[FineTune].data == str(own / "blurb")  # type: ignore[attr-defined]
+
+
+def test_a_corpus_that_is_nowhere_is_refused_with_the_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own").mkdir()
+    monkeypatch.chdir(tmp_path)
+    path = file(tmp_path / "own", {"stage": "MaskedLanguageModel", "corpus": "ohsumed.txt", "init": "mini_general"})
+    places = f"{tmp_path}/own/ohsumed.txt and {tmp_path}/ohsumed.txt"
+    with pytest.raises(UserError, match=rf"corpus 'ohsumed.txt': there is no such file .*looked for at {places}\)"):
+        expression_files.stage(path)
 
 
 def test_the_label_of_a_mean_over_folds_is_its_models(tmp_path: Path) -> None:
@@ -188,6 +228,19 @@ def test_what_is_no_list_of_expressions_is_refused(tmp_path: Path, content: obje
         run.read(file(tmp_path, content))
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("mine.yaml", "- stage: FineTune\n  task: gad\n  epochs: 3\n  data: mini\n  init: mini_general\n  epochs: 4\n"),
+        ("mine.yaml", "- {stage: FineTune, task: gad, init: {stage: FineTune, task: ddi, epochs: 3, epochs: 4}}\n"),
+        ("mine.json", '[{"stage": "FineTune", "init": {"stage": "FineTune", "epochs": 3, "epochs": 4}}]'),
+    ],
+)
+def test_a_field_that_is_given_twice_is_refused(tmp_path: Path, name: str, text: str) -> None:
+    with pytest.raises(UserError, match=rf"{name}': 'epochs' stands 2 times in one mapping.*; give it once"):
+        run.read(file(tmp_path, text, name))
+
+
 def test_a_file_that_cannot_be_read_is_an_error_of_the_user(tmp_path: Path) -> None:
     assert "error: " in (output := command(tmp_path / "missing.json", code=2))
     assert "cannot be read" in output
@@ -198,6 +251,7 @@ def test_a_file_that_cannot_be_read_is_an_error_of_the_user(tmp_path: Path) -> N
 def test_help_loads_nothing_heavy_and_shows_what_a_file_looks_like(tmp_path: Path) -> None:
     code = "import runpy; sys.argv = ['run', '--help']; runpy.run_module('orchestrator.run', run_name='__main__')"
     assert loaded_by(code) == set()
+    assert "studies/doktra_mini.fpb.mini_domain.mini_general.joint.best.json" in run.EXAMPLES  # as a search calls it
     for example in run.DESCRIPTION.split("\n\n")[1::2][:2]:
         text = example.replace("data/blurb", "mini").replace("my_bert=./folder", "mini_domain")
         assert len(run.read(file(tmp_path, text.replace("init: bert_base", "init: mini_general")))[0]) == 1

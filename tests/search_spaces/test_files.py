@@ -80,7 +80,6 @@ def test_a_base_holds_what_the_file_does_not_name(file: Path) -> None:
         ("learning_rate: {low: 0, high: 1e-4}", "learning_rate=0 must be a number above 0"),
         ("epochs: {low: 1.5, high: 3}", "epochs=1.5 must be a whole number of at least 1"),
         ("beta1: [-0.1]", "beta1=-0.1 must be a number of at least 0; nearest: 0"),
-        ("gamma: 0.6\nbeta1: 0\ngamma: 0.8", "'gamma' stands in it 2 times; give it once"),
         ("", "the file is empty; it must map hyperparameters"),
         ("{}", "the file is empty"),
         ("- gamma", "the file is a list; it must map hyperparameters"),
@@ -88,6 +87,14 @@ def test_a_base_holds_what_the_file_does_not_name(file: Path) -> None:
 )
 def test_what_is_refused(file: Path, text: str, message: str) -> None:
     with pytest.raises(UserError, match=f"^space 'mine.yaml': .*{message}"):
+        from_text(file, text)
+
+
+@pytest.mark.parametrize(
+    ("text", "key"), [("gamma: 0.6\nbeta1: 0\ngamma: 0.8", "gamma"), ("gamma: {low: 0, low: 0.5, high: 1}", "low")]
+)
+def test_what_stands_in_it_twice(file: Path, text: str, key: str) -> None:
+    with pytest.raises(UserError, match=rf"space file '.*mine.yaml': '{key}' stands 2 times .*; give it once"):
         from_text(file, text)
 
 

@@ -14,6 +14,7 @@ from tests.contract.stage_suite import StageSuite
 from tests.trainables.test_stage_contract import random_init
 from trainables.context import OUTPUTS
 from trainables.data import tasks
+from trainables.errors import UserError
 from trainables.expression import Stage
 from trainables.stages import (
     ActivationBoundaryDistillation,
@@ -57,6 +58,20 @@ class Distilling(StageSuite):
         others = [dataclasses.replace(stage, epochs=5, switch_rate=rate) for rate in (0.0, 0.4, 0.8, 1.0)]  # type: ignore[call-arg]
         others.append(dataclasses.replace(stage, epochs=6, switch_rate=0.5))  # type: ignore[call-arg]  # 3 of 6
         assert len({one.key for one in (*three, *others)}) == 6
+
+    @pytest.mark.parametrize(("epochs", "rate", "least"), [(1, 0.8, 2), (3, 0.3, 4), (9, 0.1, 10), (99, 0.01, 100)])
+    def test_a_rate_of_which_no_epoch_distils_is_refused(
+        self, stage: Stage, epochs: int, rate: float, least: int
+    ) -> None:
+        said = f"switch_rate={rate} of epochs={epochs} leaves no whole epoch.*; give at least {least} epochs"
+        with pytest.raises(UserError, match=said):
+            dataclasses.replace(stage, epochs=epochs, switch_rate=rate)  # type: ignore[call-arg]
+        assert dataclasses.replace(stage, epochs=least, switch_rate=rate).switch_epoch == 1  # type: ignore[call-arg, attr-defined]
+        assert dataclasses.replace(stage, epochs=epochs, switch_rate=0.0).switch_epoch == 0  # type: ignore[call-arg, attr-defined]
+
+    def test_a_rate_next_to_nothing_is_refused(self, stage: Stage) -> None:
+        with pytest.raises(UserError, match="no whole epoch"):
+            dataclasses.replace(stage, switch_rate=5e-324)  # type: ignore[call-arg]
 
     def test_its_metrics_and_history_tell_of_both_phases(self, stage: Stage, finished: Store) -> None:
         assert isinstance(stage, ActivationBoundaryDistillation | KLDistillation)

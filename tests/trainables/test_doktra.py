@@ -128,7 +128,7 @@ _BOTH = [(ActivationBoundaryDistillation, distil_boundaries), (KLDistillation, d
 
 @pytest.mark.parametrize(("kind", "run"), _BOTH)
 def test_no_step_runs_a_teacher(kind: Any, run: Any, pairs: Pairs, tmp_path: Path) -> None:
-    stage = kind(pairs.student("bert"), pairs.teacher("bert"), epochs=1)
+    stage = kind(pairs.student("bert"), pairs.teacher("bert"), epochs=1, switch_rate=1.0)
     context = pairs.context(tmp_path)
     finish(run(stage, context))
     assert context.loaded == [stage.student]
@@ -421,7 +421,7 @@ def test_a_learned_projection_is_trained_until_the_switch_and_part_of_the_checkp
 
 def test_parameters_are_those_of_the_student(pairs: Pairs, tmp_path: Path) -> None:
     student = pairs.student("bert")
-    stage = _boundaries(student, pairs.teacher("bert", hidden_size=48), projection="learned", epochs=1)
+    stage = _boundaries(student, pairs.teacher("bert", hidden_size=48), projection="learned", epochs=1, switch_rate=1.0)
     _, result = finish(distil_boundaries(stage, pairs.context(tmp_path)))
     assert result.facts["parameters"] == pairs.inputs[student].result.facts["parameters"]
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import gzip
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from trainables.data import miniature, sources, tasks
@@ -65,6 +65,26 @@ def read(corpus: str, data: str | None = None) -> Iterator[str]:
             yield from _lines(path)
 
 
+def is_path(corpus: str) -> bool:
+    """Whether a corpus can only be a file or folder: its name is neither of the miniature nor a task's."""
+    return not corpus.startswith((_MINIATURE, _TASK))
+
+
+def missing(corpus: str, folders: Iterable[Path]) -> UserError:
+    """The error about a file or folder that is not there.
+
+    Args:
+        corpus: Its name.
+        folders: Where it was looked for.
+    """
+    places = " and ".join(dict.fromkeys(str(folder / Path(corpus).expanduser()) for folder in folders))
+    names = ", ".join(_MINIATURE + name for name in _MINIATURE_NAMES)
+    return UserError(
+        f"corpus {corpus!r}: there is no such file or folder (looked for at {places}); a corpus is a .txt or .txt.gz "
+        f"file, a folder of them, or one of {names}, {_TASK}NAME"
+    )
+
+
 def _miniature_name(corpus: str) -> str:
     name = corpus.removeprefix(_MINIATURE)
     if name not in _MINIATURE_NAMES:
@@ -98,8 +118,9 @@ def _files(corpus: str) -> list[Path]:
         if found:
             return found
         raise UserError(f"corpus folder {corpus!r} holds no .txt or .txt.gz file; put the text there, one per line")
-    choices = ", ".join([*(_MINIATURE + name for name in _MINIATURE_NAMES), f"{_TASK}NAME"])
-    raise UserError(f"corpus {corpus!r} is unknown: no .txt or .txt.gz file, no folder of them, and none of {choices}")
+    if path.exists():
+        raise UserError(f"corpus {corpus!r} is no .txt or .txt.gz file; give one, or a folder of them")
+    raise missing(corpus, [Path.cwd()])
 
 
 @functools.lru_cache(maxsize=4096)

@@ -52,7 +52,7 @@ def folder(source: str) -> Path:
     if source.startswith(HUB):
         return hub.download(source.removeprefix(HUB))
     path = Path(source).expanduser()
-    if not path.is_dir():
+    if not source or not path.is_dir():  # an empty name would be the current folder
         raise UserError(
             f"data folder {source!r} does not exist; give a folder in the JSON-lines layout (made by "
             f"`python -m orchestrator.prepare_data`), {HUB}owner/name, or {MINIATURE!r}"

@@ -18,7 +18,7 @@ from trainables.errors import UserError, did_you_mean
 
 #: Between a task and its fold: ``gad@3/10`` is the third of ten folds, ``gad@10`` the mean over all ten.
 FOLD = "@"
-_FOLD = re.compile(r"(?:(?P<number>[1-9]\d*)/)?(?P<count>[1-9]\d*)")
+_FOLD = re.compile(r"(?:(?P<number>[1-9][0-9]{0,8})/)?(?P<count>[1-9][0-9]{0,8})")
 #: Kinds whose labels stand on tokens; all others label a whole example.
 TOKEN_KINDS = frozenset({"ner", "pico", "span"})
 
@@ -224,6 +224,8 @@ STILT_TASKS: tuple[str, ...] = (
 )
 #: Test, dev, and something to train on.
 _FEWEST_FOLDS = 3
+#: Each is a training by itself, and stands in the expression of their mean.
+_MOST_FOLDS = 100
 
 
 def get(name: str) -> Task:
@@ -247,6 +249,11 @@ def get(name: str) -> Task:
         raise UserError(
             f"task {name!r}: {found['count']} folds are too few; one is the test split, one the dev split and the "
             f"others are trained on, so give at least {_FEWEST_FOLDS} ({known}@{_FEWEST_FOLDS})"
+        )
+    if int(found["count"]) > _MOST_FOLDS:
+        raise UserError(
+            f"task {name!r}: {found['count']} folds are too many, since each is a training by itself; give at most "
+            f"{_MOST_FOLDS} ({known}@{_MOST_FOLDS}), as papers do ten ({known}@10)"
         )
     if TASKS[known].on_tokens:
         texts = [task for task in TASKS if not TASKS[task].on_tokens]

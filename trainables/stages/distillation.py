@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -16,6 +17,16 @@ from trainables.stages.finetuning import start_of
 _ROUNDING = 1e-9
 #: How vectors of different widths are compared; see :class:`ActivationBoundaryDistillation`.
 PROJECTIONS = ("fixed", "learned")
+
+
+def distilling_epochs(epochs: int, rate: float) -> int:
+    """How many epochs distil: 57 of 100 at a rate of 0.57, though their product is a little less."""
+    return math.floor(epochs * rate + _ROUNDING)
+
+
+def fewest_epochs(rate: float) -> int:
+    """The fewest epochs of which one distils, at a rate above 0."""
+    return math.ceil((1 - _ROUNDING) / max(rate, sys.float_info.min))
 
 
 @dataclass(frozen=True)
@@ -55,7 +66,7 @@ class TeacherOutputs(Stage):
 
     def check(self) -> None:
         """Refuses values out of range, and a teacher of texts on a task that labels words, or the other way round."""
-        rules.at_least(self, 8, "max_length")
+        rules.at_least(self, rules.SHORTEST, "max_length")
         rules.at_least(self, 1, "train_limit")
         solves: str = self.teacher.task  # type: ignore[attr-defined]  # checked
         on_words = {name: tasks.get(name).on_tokens for name in (solves, str(self.task))}
@@ -132,8 +143,8 @@ class _SwitchedDistillation(Stage):
 
     @property
     def switch_epoch(self) -> int:
-        """Number of epochs that distil; 57 of 100 at a rate of 0.57, though their product is a little less."""
-        return math.floor(self.epochs * self.switch_rate + _ROUNDING)
+        """Number of epochs that distil."""
+        return distilling_epochs(self.epochs, self.switch_rate)
 
     @property
     def unkeyed(self) -> dict[str, Any]:
@@ -153,15 +164,28 @@ class _SwitchedDistillation(Stage):
         return f"{self.switch_epoch} + {self.epochs - self.switch_epoch}"
 
     def check(self) -> None:
-        """Refuses values out of range, a student without weights, and one of another task than the teacher's."""
+        """Refuses values out of range, a student without weights, and one of another task than the teacher's.
+
+        A rate above 0 of so few epochs that none of them distils is out of range, too.
+        """
         rules.on_texts(self, self.task)
         rules.at_least(self, 1, "epochs", "batch_size", "train_limit")
-        rules.at_least(self, 8, "max_length")
+        rules.at_least(self, rules.SHORTEST, "max_length")
         rules.at_least(self, 0, "weight_decay", "confidence_penalty")
         rules.positive(self, "learning_rate", "clip_norm")
         rules.share(self, "switch_rate")
+        self._check_that_it_distils()
         rules.student_solves(self, self.student, self.task)
         rules.within_outputs(self, self.teacher_outputs.train_limit)
+
+    def _check_that_it_distils(self) -> None:
+        """Refuses refinement alone that calls itself a distillation."""
+        if self.switch_rate > 0 and self.switch_epoch == 0:
+            raise UserError(
+                f"{type(self).__name__}.switch_rate={self.switch_rate} of epochs={self.epochs} leaves no whole epoch "
+                f"to distil in; give at least {fewest_epochs(self.switch_rate)} epochs, or switch_rate=0 for "
+                "refinement alone"
+            )
 
     def fingerprints(self) -> dict[str, str]:
         """Hash of the task's three splits."""

@@ -67,7 +67,7 @@ class FineTune(Stage):
     def check(self) -> None:
         """Refuses values out of range and an input without weights."""
         rules.at_least(self, 1, "epochs", "steps", "batch_size", "train_limit")
-        rules.at_least(self, 8, "max_length")
+        rules.at_least(self, rules.SHORTEST, "max_length")
         rules.at_least(self, 0, "warmup_steps", "weight_decay", "confidence_penalty")
         rules.positive(self, "learning_rate", "clip_norm")
         rules.share(self, "warmup_ratio")

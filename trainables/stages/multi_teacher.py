@@ -88,7 +88,7 @@ class MultiTeacherDistillation(Stage):
     def check(self) -> None:
         """Refuses values out of range, fewer than two teachers, and teachers or students of other labels."""
         rules.at_least(self, 1, "epochs", "batch_size", "train_limit")
-        rules.at_least(self, 8, "max_length")
+        rules.at_least(self, rules.SHORTEST, "max_length")
         rules.at_least(self, 0, "weight_decay", "teacher_loss")
         rules.positive(self, "learning_rate", "clip_norm", "temperature")
         rules.share(self, "alpha")

@@ -129,7 +129,7 @@ class MaskedLanguageModel(Stage):
     def check(self) -> None:
         """Refuses values out of range and an input without weights."""
         rules.at_least(self, 1, "epochs", "batch_size")
-        rules.at_least(self, 8, "max_length")
+        rules.at_least(self, rules.SHORTEST, "max_length")
         rules.positive(self, "learning_rate", "clip_norm", "mask_rate")
         rules.share(self, "mask_rate", "warmup_ratio")
         rules.at_least(self, 0, "weight_decay")

@@ -6,6 +6,9 @@ from trainables.data import tasks
 from trainables.errors import UserError, did_you_mean
 from trainables.expression import Stage
 
+#: Fewest word pieces per example: special tokens, and something between them.
+SHORTEST = 8
+
 
 def at_least(stage: Stage, low: float, *names: str) -> None:
     """Refuses fields below a bound; None passes."""

@@ -79,7 +79,7 @@ class SoftLabelDistillation(Stage):
     def check(self) -> None:
         """Refuses values out of range, tasks that label words, and transfer data without pairs for a pair task."""
         rules.at_least(self, 1, "steps", "batch_size", "train_limit")
-        rules.at_least(self, 8, "max_length", "target_length")
+        rules.at_least(self, rules.SHORTEST, "max_length", "target_length")
         rules.at_least(self, 0, "weight_decay")
         rules.positive(self, "learning_rate", "clip_norm", "temperature")
         rules.starts_from_model(self, self.init)
@@ -151,7 +151,7 @@ class Evaluation(Stage):
 
     def check(self) -> None:
         """Refuses an input without weights, tasks that label words, and a classifier of other labels."""
-        rules.at_least(self, 8, "max_length")
+        rules.at_least(self, rules.SHORTEST, "max_length")
         rules.starts_from_model(self, self.model, "model")
         rules.on_texts(self, self.task)
         if self.solves is not None and tasks.get(self.solves).labels != tasks.get(self.task).labels:

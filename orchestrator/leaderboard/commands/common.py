@@ -36,9 +36,10 @@ def parser(subparsers: Any, name: str, summary: str, examples: Sequence[str]) ->
 
 def open_store(arguments: argparse.Namespace) -> Store:
     """The store that ``--storage`` names."""
-    from orchestrator.engine.store import Store, default_location
+    from orchestrator import options
+    from orchestrator.engine.store import Store
 
-    return Store(arguments.storage or default_location())
+    return Store(options.storage(arguments.storage))
 
 
 def load(arguments: argparse.Namespace) -> tuple[Store, pa.Table]:

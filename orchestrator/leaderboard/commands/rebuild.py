@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 from orchestrator.leaderboard.commands import common
+from orchestrator.wording import counted
 
 
 def add(subparsers: Any) -> None:
@@ -26,5 +27,5 @@ def run(arguments: argparse.Namespace) -> int:
 
     store = common.open_store(arguments)
     written = rebuild(store)
-    sys.stdout.write(f"{written} rows made from the stages in {store.root}\n")
+    sys.stdout.write(f"{counted(written, 'row')} made from the stages in {store.root}\n")
     return 0

@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.leaderboard.commands import common
+from orchestrator.wording import counted
 from trainables.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
@@ -80,16 +81,21 @@ def run(arguments: argparse.Namespace) -> int:
     console = terminal.console()
     console.print(terminal.frame_table(shown[columns]))
     if len(shown) < len(chosen):
-        console.print(f"{len(shown)} of {len(chosen)} rows; --limit takes more", style="dim")
+        console.print(f"{len(shown)} of {counted(len(chosen), 'row')}; --limit takes more", style="dim")
     return 0
 
 
 def _default_columns(rows: pd.DataFrame) -> list[str]:
-    """The usual columns, with those of distillations and searches that some row has something in."""
+    """The usual columns, with those of distillations and searches that some row has something in.
+
+    The number of a trial means something within its study only, so that is shown too where there are several.
+    """
     columns = []
     for name in _COLUMNS:
         columns.append(name)
         columns += [extra for extra in _WHERE_SOME.get(name, ()) if rows[extra].map(_says_something).any()]
+    if "trial" in columns and rows["study"].nunique() > 1:
+        columns.insert(columns.index("trial"), "study")
     return columns
 
 

@@ -21,6 +21,7 @@ from orchestrator.leaderboard.doktra.numbers import (
 )
 from orchestrator.leaderboard.settings import comparable
 from orchestrator.leaderboard.tables import Cell, latest_sweep
+from orchestrator.wording import counted
 from trainables.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
@@ -139,7 +140,9 @@ def compare(rows: pd.DataFrame, number: int, sweep: str | None = None) -> Compar
     sentences = [*notes.agreement(table, ours, theirs), *notes.protocol(table, averaged, theirs)]
     sentences += notes.runs(table, shown)
     if len(shown) < len(mine):
-        sentences.append(f"{len(mine) - len(shown)} more runs with other settings or data are left out.")
+        others = len(mine) - len(shown)
+        verb = "is" if others == 1 else "are"
+        sentences.append(f"{counted(others, 'more run')} with other settings or data {verb} left out.")
     if 0 < len(averaged) < len(table.tasks):
         theirs |= derived(table, theirs, averaged)
     return Comparison(table, chosen, ours | derived(table, ours, averaged), theirs, tuple(sentences))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from orchestrator.doktra_tables import PaperTable
 from orchestrator.leaderboard.doktra.numbers import AVERAGE, Numbers, Place, score
 from orchestrator.leaderboard.tables import Cell, heading
+from orchestrator.wording import counted
 from trainables.data.tasks import FOLD
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def agreement(table: PaperTable, ours: Numbers, printed: Numbers) -> list[str]:
         return []
     distances = [abs(mine - theirs) for mine, theirs in both.values()]
     sentence = (
-        f"Of {len(both)} score{'s' if len(both) > 1 else ''} in both, ours are {sum(distances) / len(both):.2f} points "
+        f"Of {counted(len(both), 'score')} in both, ours are {sum(distances) / len(both):.2f} points "
         f"from the paper's on average, {max(distances):.2f} at most"
     )
     ranked = [
@@ -45,7 +46,7 @@ def agreement(table: PaperTable, ours: Numbers, printed: Numbers) -> list[str]:
     ]
     if ranked:
         alike = sum((one[0] > two[0]) == (one[1] > two[1]) for one, two in ranked)
-        pairs = f"{len(ranked)} pair{'s' if len(ranked) > 1 else ''} of methods on the same task"
+        pairs = f"{counted(len(ranked), 'pair')} of methods on the same task"
         sentence += f"; of {pairs}, {alike} rank{'s' if alike == 1 else ''} the same way"
     return [sentence + "."]
 

@@ -10,6 +10,7 @@ import pytest
 from orchestrator import doktra, options
 from orchestrator.engine import run as engine
 from orchestrator.search import run as searching
+from search_spaces import doktra as spaces
 from search_spaces.doktra import MINI_DEFAULTS
 
 MINI = ("--preset", "mini", "--task", "fpb")
@@ -38,7 +39,7 @@ def refused(capsys: pytest.CaptureFixture[str], storage: Path, *arguments: str) 
     code, _, errors = command(capsys, *arguments, "--storage", str(storage))
     assert code == 2
     assert not (storage / "stages").exists()
-    *usage, line = errors.strip().splitlines()
+    *usage, line = [line for line in errors.strip().splitlines() if not line.startswith("note: ")]
     assert "error: " in line, errors
     assert not usage or usage[0].startswith("usage: "), errors
     return line
@@ -52,6 +53,10 @@ def refused(capsys: pytest.CaptureFixture[str], storage: Path, *arguments: str) 
         ("gamma: [0.6, 1.5]", ["mine.yaml", "gamma=1.5", "0", "1"]),
         ("gamma: {low: 0.5, high: 1.5}", ["gamma=1.5", "1"]),
         ("epochs: [0]", ["epochs=0", "at least 1"]),
+        ("epochs: [1, 10]", ["mine.yaml", "gamma=0.6", "epochs=1", "begin at 1"]),
+        ("{epochs: 3, gamma: [0.3, 0.5]}", ["gamma=0.3", "epochs=3", "begin at 0.3334"]),
+        ("gamma: {low: 0, high: 0.9}", ["gamma=0", "epochs=5", "begin at 0.2"]),
+        ("gamma: {low: 0, high: 0.9, step: 0.1}", ["gamma=0.1", "epochs=5", "begin at 0.2"]),
         ("beta1: [-0.1]", ["beta1=-0.1", "0"]),
         ("learning_rate: [0]", ["learning_rate=0", "above 0"]),
         ("gamma: {low: 0.9, high: 0.5}", ["gamma from 0.9 to 0.5", "low must be below high"]),
@@ -70,6 +75,19 @@ def test_a_bad_space_is_refused_with_the_value_and_the_rule(
 
 
 @pytest.mark.parametrize(
+    "text", ["{epochs: 1, gamma: [0, 1]}", "{epochs: 3, gamma: [0.34, 0.67]}", "gamma: {low: 0, high: 1, step: 0.2}"]
+)
+def test_a_space_in_which_whoever_is_to_distil_does_is_none_of_these(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, text: str
+) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(text)
+    code, out, _ = command(capsys, *MINI, "--space", str(file), "--dry-run", "--storage", str(tmp_path / "runs"))
+    assert code == 0
+    assert "12 trials" in out
+
+
+@pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (("--space", "papre"), ["'papre'", "did you mean 'paper'"]),
@@ -80,6 +98,12 @@ def test_a_bad_space_is_refused_with_the_value_and_the_rule(
         (("--trials", "0"), ["--trials=0", "at least 1"]),
         (("--trials", "-3"), ["--trials=-3", "at least 1"]),
         (("--batch-size", "0"), ["--batch-size=0", "at least 1"]),
+        (("--max-length", "0"), ["--max-length=0", "at least 8"]),
+        (("--space", ""), ["space ''", "mini", "paper", "wide"]),
+        (("--sweep", ""), ["--sweep=''", "letters"]),
+        (("--teacher", ""), ["model ''"]),
+        (("--data", ""), ["data folder ''"]),
+        (("--task", ""), ["task ''"]),
         (("--task", "bc5dr"), ["'bc5dr'"]),
         (("--task", "ncbi_disease"), ["'ncbi_disease'", "texts"]),
         (("--task", "gad@2"), ["gad@2", "2"]),
@@ -90,6 +114,8 @@ def test_a_bad_space_is_refused_with_the_value_and_the_rule(
         (("--task", "bioasq", "--published-first"), ["--published-first", "'bioasq'", "chemprot"]),
         (("--settings", "gama=0.5"), ["'gama'", "did you mean 'gamma'"]),
         (("--settings", "gamma=1.5"), ["gamma=1.5"]),
+        (("--settings", "epochs=1,gamma=0.8"), ["gamma=0.8", "epochs=1", "at least 2 epochs", "gamma=0"]),
+        (("--task", "gad@1000000"), ["1000000 folds", "at most 100", "gad@100"]),
         (("--data", "nowhere"), ["nowhere"]),
     ],
 )
@@ -112,11 +138,16 @@ def test_a_margin_or_scale_out_of_range_is_refused(capsys: pytest.CaptureFixture
         (("--settings", "gama=0.8"), ["'gama'", "did you mean 'gamma'"]),
         (("--settings", "published", "--student", "roberta_base"), ["--settings=published", "'roberta_base'"]),
         (("--space", "wid"), ["'wid'", "did you mean 'wide'"]),
+        (("--max-length", "7", "--space", "wid"), ["--max-length=7", "at least 8"]),
         (("--sampler", "grid", "--space", "wide"), ["wide", "no grid"]),
         (("--task", "bc5chem"), ["'bc5chem'", "texts"]),
         (("--task", "bioasq", "--published-first"), ["--published-first", "'bioasq'", "chemprot"]),
+        (("--settings", "epochs=1"), ["epochs=1", "at least 2 epochs"]),
         (("--table", "2", "--task", "gad"), ["--task does not apply to --table"]),
         (("--table", "2", "--tasks", "gadd"), ["'gadd'", "did you mean 'gad"]),
+        (("--table", "2", "--models", "biobert"), ["'biobert' must be NAME=MODEL", "biobert=FOLDER"]),
+        (("--table", "2", "--models", "biobert="), ["'biobert=' must be NAME=MODEL", "biobert=FOLDER"]),
+        (("--table", "2", "--models", "biobert=bert_base,biobert=x/y"), ["biobert is given twice, bert_base and x/y"]),
         (("--table", "2", "--models", "biobrt=bert_base"), ["biobrt=bert_base", "did you mean 'biobert'"]),
         (("--settings", "gamma=0.8", "--trials", "5"), ["--trials does not apply to --settings"]),
         (("--student", "roberta_lrge"), ["'roberta_lrge'", "did you mean 'roberta_large'"]),
@@ -209,6 +240,33 @@ def test_a_dry_run_says_what_a_search_would_be_and_leaves_nothing(
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_dry_run_says_what_is_finished_already(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    begin(monkeypatch, tmp_path)
+    journal = tmp_path / "studies" / "doktra_mini.journal"
+    storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(journal)))
+    study = optuna.load_study(study_name="doktra_mini.fpb.mini_domain.mini_general.joint", storage=storage)
+    for state in ("COMPLETE", "PRUNED"):
+        trial = optuna.trial.create_trial(
+            state=optuna.trial.TrialState[state],
+            value=71.5 if state == "COMPLETE" else None,
+            params=spaces.MINI.nearest(MINI_DEFAULTS),
+            distributions=spaces.MINI.distributions(),
+        )
+        study.add_trial(trial)
+    before = journal.read_bytes()
+    code, out, errors = command(capsys, *MINI, "--dry-run", "--storage", str(tmp_path))
+    assert code == 0, errors
+    assert "joint: 12 trials" in out
+    assert "begun already: doktra_mini.fpb.mini_domain.mini_general.joint, 2 trials: 1 complete, 1 pruned." in out
+    assert "Best: 71.50, trial 0" in out
+    assert journal.read_bytes() == before
+    assert "begun already" not in command(capsys, *MINI, "--dry-run", "--task", "fts", "--storage", str(tmp_path))[1]
+    line = refused(capsys, tmp_path, *MINI, "--dry-run", "--space", "paper")
+    assert "was begun with space=" in line
+
+
 def test_only_reporting_a_search_that_has_not_begun_says_so(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     code, out, _ = command(capsys, *MINI, "--report-only", "--storage", str(tmp_path / "runs"))
     assert code == 0
@@ -228,3 +286,30 @@ def test_picks_are_queued_before_anything_else(monkeypatch: pytest.MonkeyPatch, 
     for trial in queued:
         assert trial.state is optuna.trial.TrialState.WAITING
         assert trial.system_attrs["fixed_params"].keys() == MINI_DEFAULTS.keys()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            ("--space", "wide"),
+            "all values of teacher_learning_rate, student_learning_rate, learning_rate are far below",
+        ),
+        (("--space", "wide", "--teacher", "biobert"), "all values of student_learning_rate, learning_rate are far"),
+        (("--space", "mini"), ""),
+        (("--space", "wide", "--report-only"), ""),
+    ],
+)
+def test_learning_rates_that_are_too_low_for_miniature_models_are_noted(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    arguments: tuple[str, ...],
+    said: str,
+) -> None:
+    monkeypatch.setattr(searching, "run", lambda *_, **__: 0)  # a note goes before a search, whatever its models are
+    monkeypatch.setattr(doktra, "_identity", lambda _: {})
+    code, _, errors = command(capsys, *MINI, *arguments, "--dry-run", "--storage", str(tmp_path / "runs"))
+    assert code == 0
+    assert errors.count("note: ") == bool(said)
+    assert said in errors

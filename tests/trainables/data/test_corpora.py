@@ -63,7 +63,7 @@ def test_files_are_read_line_by_line_wherever_they_lie(tmp_path: Path) -> None:
         ("mini:generl", None, "did you mean 'general'"),
         ("task:gda", "mini", "did you mean 'gad'"),
         ("task:gad", None, "needs the source"),
-        ("nowhere.txt", None, "mini:general"),
+        ("nowhere.txt", None, r"no such file or folder \(looked for at /.*/nowhere.txt\); .* or one of mini:general"),
     ],
 )
 def test_unknown_corpora_are_refused(corpus: str, data: str | None, message: str) -> None:
@@ -74,6 +74,10 @@ def test_unknown_corpora_are_refused(corpus: str, data: str | None, message: str
 
 
 def test_unreadable_files_are_named(tmp_path: Path) -> None:
+    (tmp_path / "notes.md").write_text("text")
+    with pytest.raises(UserError, match=r"notes.md' is no .txt or .txt.gz file"):
+        corpora.fingerprint(str(tmp_path / "notes.md"))
+    (tmp_path / "notes.md").unlink()
     with pytest.raises(UserError, match="holds no"):
         corpora.fingerprint(str(tmp_path))
     (tmp_path / "latin.txt").write_bytes(b"\xff\xfe\xff")
