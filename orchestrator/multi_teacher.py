@@ -12,6 +12,7 @@ from orchestrator.recipe import Recipe, with_folds
 from trainables.data import tasks
 from trainables.errors import UserError, did_you_mean
 from trainables.stages.multi_teacher import EXPERTISE_SPLITS, STRATEGIES
+from trainables.stages.rules import SHORTEST
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -86,9 +87,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; see ``--help``."""
     given = options.parse(parser(), arguments)
     options.counted(given, "epochs", "train_limit", "batch_size", "distil_epochs")
+    options.counted(given, "max_length", least=SHORTEST)
     preset = DEFAULTS[given.preset]
     how = options.resolve_how(given, f"multi_teacher_{given.preset}")
-    data = options.data_source(given.data or options.PRESETS[given.preset].data)
+    data = options.data_source(options.either(given.data, options.PRESETS[given.preset].data))
     teachers = options.model_names("teachers", given.teachers, preset["teachers"])
     students = options.model_names("students", given.students, preset["students"])
     if not 2 <= given.min_teachers <= len(teachers):
@@ -97,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"{len(teachers)} ({', '.join(teachers)})"
         )
     experiment = Experiment(
-        tasks.get(given.task or preset["task"]).name,
+        tasks.get(options.either(given.task, preset["task"])).name,
         {"data": data, **preset["fine_tuning"], **options.overrides(given)},
         {
             "alpha": given.alpha,
@@ -105,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "teacher_loss": given.teacher_loss,
             "expertise_split": given.expertise,
             "epochs": given.distil_epochs,
-            "learning_rate": given.distil_learning_rate or preset["distil_learning_rate"],
+            "learning_rate": options.either(given.distil_learning_rate, preset["distil_learning_rate"]),
         },
     )
     wanted = recipes(

@@ -13,6 +13,7 @@ from trainables.data import sources, tasks
 from trainables.errors import UserError
 from trainables.expression import Stage
 from trainables.stages import Evaluation, FineTune, SoftLabelDistillation, TeacherOutputs
+from trainables.stages.rules import SHORTEST
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,6 +35,7 @@ python -m orchestrator.leaderboard transfer_data --target bioasq                
 """
 #: Behind a task's name: random text in its form.
 RANDOM = "_random"
+_LEARNING = ("steps", "batch_size", "learning_rate")
 #: What is not given, by preset.
 DEFAULTS: Mapping[str, dict[str, Any]] = {
     "paper": {
@@ -201,9 +203,10 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; see ``--help``."""
     given = options.parse(parser(), arguments)
-    options.counted(given, "steps", "batch_size", "train_limit", "max_length", "teacher_epochs", "teacher_train_limit")
+    options.counted(given, "steps", "batch_size", "train_limit", "teacher_epochs", "teacher_train_limit")
+    options.counted(given, "max_length", least=SHORTEST)
     preset = DEFAULTS[given.preset]
-    target = tasks.get(given.target or preset["target"])
+    target = tasks.get(options.either(given.target, preset["target"]))
     if len(target.labels) != 2 or target.on_tokens or target.multi_label:
         from trainables.training.class_metrics import binary_tasks
 
@@ -213,17 +216,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     transfer = _transfer_sets(options.listed("transfer", given.transfer, preset["transfer"]))
     how = options.resolve_how(given, f"transfer_data_{given.preset}")
-    data = options.data_source(given.data or options.PRESETS[given.preset].data)
+    data = options.data_source(options.either(given.data, options.PRESETS[given.preset].data))
     teaching = {"epochs": given.teacher_epochs, "train_limit": given.teacher_train_limit}
     teaching["learning_rate"] = given.teacher_learning_rate
     experiment = Experiment(
         target.name,
-        _one_model(given.student or preset["student"]),
+        _one_model(options.either(given.student, preset["student"])),
         data,
         given.random_seed,
         {name: value for name, value in teaching.items() if value is not None},
         {
-            **{name: getattr(given, name) or preset[name] for name in ("steps", "batch_size", "learning_rate")},
+            **{name: options.either(getattr(given, name), preset[name]) for name in _LEARNING},
             "max_length": given.max_length,
             "train_limit": given.train_limit,
         },
