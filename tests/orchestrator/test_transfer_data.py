@@ -105,7 +105,7 @@ def test_what_cannot_be_is_refused_before_training(
 @pytest.mark.slow
 def test_a_small_sweep_from_end_to_end(tmp_path: Path) -> None:
     small = ("--preset", "mini", "--steps", "8", "--train-limit", "48", "--teacher-epochs", "1")
-    small += ("--transfer", "boolq,boolq_random")
+    small += ("--transfer", "boolq,boolq_random", "--teachers", "mini_mixed")
     out = command(tmp_path, *small, module="orchestrator.transfer_data")
     assert "gap closed" in out
     store = Store(str(tmp_path))
