@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -32,6 +33,21 @@ _OPTIMISTIC = (
 )
 
 
+@dataclasses.dataclass(frozen=True)
+class Ending:
+    """What a search is concluded with.
+
+    Attributes:
+        compared: What the best trial is compared with, of all that the search has trained.
+        command: Makes the command line that trains some settings.
+        published: The paper's choice, if it has one.
+    """
+
+    compared: Sequence[Make]
+    command: Callable[[Mapping[str, Any]], str]
+    published: Mapping[str, Any] | None = None
+
+
 def run(
     options: RunOptions,
     search: Search,
@@ -57,7 +73,7 @@ def run(
     """
     from orchestrator.leaderboard import terminal
 
-    console = terminal.console()
+    console, ending = terminal.console(), Ending(compared, command, published)
     sample = _sample(search)
     for recipe in sample:
         _ = recipe.stage.key  # missing data or weights are refused here
@@ -66,22 +82,14 @@ def run(
         outlook.show(console, options, search, sample[-1], store)
         return 0
     if options.report_only:
-        return _report(options, search, compared, command, published, store, console)
+        return _report(options, search, ending, store, console)
     store.storage.check_writable()
     sweep.check_data(sample)
     with lease.held(store.storage, options.sweep, console.print):
-        return _run(options, search, compared, command, published, store, console)
+        return _run(options, search, ending, store, console)
 
 
-def _report(
-    options: RunOptions,
-    search: Search,
-    compared: Sequence[Make],
-    command: Callable[[Mapping[str, Any]], str],
-    published: Mapping[str, Any] | None,
-    store: Store,
-    console: Console,
-) -> int:
+def _report(options: RunOptions, search: Search, ending: Ending, store: Store, console: Console) -> int:
     """Shows what there is of a search."""
     journal = Journal(store.storage, options.sweep, only_read=True)
     if not journal.path.exists():
@@ -89,19 +97,11 @@ def _report(
         return 0
     proposer, _ = _proposer(options, search, store, journal)
     proposer.look()
-    conclude(options, proposer, compared, command, published, store, console)
+    conclude(options, proposer, ending, store, console)
     return 0
 
 
-def _run(
-    options: RunOptions,
-    search: Search,
-    compared: Sequence[Make],
-    command: Callable[[Mapping[str, Any]], str],
-    published: Mapping[str, Any] | None,
-    store: Store,
-    console: Console,
-) -> int:
+def _run(options: RunOptions, search: Search, ending: Ending, store: Store, console: Console) -> int:
     """Runs a search that no other driver has."""
     store.tidy()
     journal = Journal(store.storage, options.sweep)
@@ -114,13 +114,14 @@ def _run(
     proposer.on_end = lambda study, number: panel.ended(study.study, number, study.phase.name)
     completed = sweep.train(options, schedule, store, keeper, panel, console, proposer, listeners=[proposer])
     console.print(f"{keeper.trained} stages trained in {duration(time.monotonic() - begun)}")
+    journal.save()
     if not completed:
         console.print(f"interrupted with {len(proposer.open)} trials under way; to go on, run the same command again")
         return sweep.INTERRUPTED
     proposer.flush()
     journal.flush()
     # A mean over folds is made for what is compared only now: its folds are finished.
-    beside = _beside(proposer, compared)
+    beside = _beside(proposer, ending.compared)
     schedule.extend([recipe.stage for recipe in beside])
     keeper.add(with_folds(beside))
     store.write_sweep(options.sweep, [recipe.to_json() for recipe in with_folds(beside)])
@@ -129,7 +130,7 @@ def _run(
     console.print(accounting.summary(proposer.recipes, schedule))
     if options.keep_models == "none":
         keeper.drop_weights()
-    best = conclude(options, proposer, compared, command, published, store, console)
+    best = conclude(options, proposer, ending, store, console)
     return sweep.outcome(schedule, keeper, console) or (0 if best else 1)
 
 
@@ -155,21 +156,13 @@ def _beside(proposer: StudyProposer, compared: Sequence[Make]) -> list[Recipe]:
     return proposer.best_of((*own, *compared))
 
 
-def conclude(
-    options: RunOptions,
-    proposer: StudyProposer,
-    compared: Sequence[Make],
-    command: Callable[[Mapping[str, Any]], str],
-    published: Mapping[str, Any] | None,
-    store: Store,
-    console: Console,
-) -> bool:
+def conclude(options: RunOptions, proposer: StudyProposer, ending: Ending, store: Store, console: Console) -> bool:
     """Prints what a search found, and writes its expressions and plots; returns whether there is a best trial."""
     studies = [study.study for study in proposer.studies.values()]
     if not studies:
         console.print(f"no study of {proposer.search.name} in sweep {options.sweep} yet")
         return False
-    report.show(console, studies, published)
+    report.show(console, studies, ending.published)
     last = proposer.studies.get(proposer.search.phases[-1].name)
     best = last.best if last is not None else None
     if last is None or best is None:
@@ -178,7 +171,7 @@ def conclude(
     chosen = last.chosen(best)
     own = proposer.recipes_of(last, chosen, best.number)
     console.print()
-    beside = _beside(proposer, compared)
+    beside = _beside(proposer, ending.compared)
     if proposer.chooses_per_fold:
         show_rows(options, own, store, console)
         console.print(_OPTIMISTIC, style="dim")
@@ -188,17 +181,25 @@ def conclude(
     else:
         show_rows(options, [*own, *beside], store, console)
         console.print("beside the best trial: the best by dev of what the search trained", style="dim")
-    folder = Path(store.storage.path(FOLDER)) if store.storage.local else Path.cwd()
+    folder = _folder_of_reports(store)
     stem = f"{proposer.search.name}.{last.phase.name}"
     files = {ending: folder / f"{stem}{ending}" for ending in (".best.json", ".html", ".png")}
     report.write_expressions(files[".best.json"], [dataclasses.replace(one, study=None, trial=None) for one in own])
     from orchestrator.search import plots
 
     plots.write(studies, files[".html"], files[".png"])
-    console.print(f"\nbest settings as a command:\n  {command(chosen)}", soft_wrap=True, markup=False, highlight=False)
+    console.print(
+        f"\nbest settings as a command:\n  {ending.command(chosen)}", soft_wrap=True, markup=False, highlight=False
+    )
     console.print(f"as an expression: python -m orchestrator.run {files['.best.json']}", soft_wrap=True)
     console.print(f"plots: {files['.html']}, {files['.png']}", soft_wrap=True)
     return True
+
+
+def _folder_of_reports(store: Store) -> Path:
+    """Beside the journal, where somebody may write there; else the current folder."""
+    folder = Path(store.storage.path(FOLDER))
+    return folder if store.storage.local and os.access(folder, os.W_OK) else Path.cwd()
 
 
 def progress(proposer: StudyProposer) -> SearchProgress:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import optuna
@@ -9,6 +10,7 @@ import pytest
 
 from orchestrator import doktra, options
 from orchestrator.engine import run as engine
+from orchestrator.engine.store import Store
 from orchestrator.search import run as searching
 from search_spaces import doktra as spaces
 from search_spaces.doktra import MINI_DEFAULTS
@@ -313,3 +315,14 @@ def test_learning_rates_that_are_too_low_for_miniature_models_are_noted(
     assert code == 0
     assert errors.count("note: ") == bool(said)
     assert said in errors
+
+
+def test_a_report_goes_to_the_current_folder_where_the_storage_may_not_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(str(tmp_path / "runs"))
+    (tmp_path / "runs" / "studies").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    assert searching._folder_of_reports(store) == tmp_path / "runs" / "studies"
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # tests may run as root, who may write anywhere
+    assert searching._folder_of_reports(store) == tmp_path
