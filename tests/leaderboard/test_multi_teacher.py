@@ -107,6 +107,14 @@ def test_accuracies_are_means_over_seeds_with_their_spread() -> None:
     assert table.printed == {}, "the thesis has no student of this name"
 
 
+def test_a_student_that_is_one_of_its_teachers_has_one_column() -> None:
+    columns = {"method": "ca_mkd", "model": TWO[0], "teachers": list(TWO)}
+    made = [row("emotion", 60.0, row_key="1" * 32, **columns)]
+    made += [row("emotion", 50.0, model=name, row_key=f"{place:032x}") for place, name in enumerate(TWO)]
+    (table,) = multi_teacher.tables(frame(made), "emotion")
+    assert table.columns == (*TWO, "ca_mkd")
+
+
 def test_rows_that_looked_at_test_are_told(tmp_path: Any) -> None:
     columns = {"method": "expertise", "model": "small", "teachers": list(TWO), "expertise_split": "test"}
     made = [row("emotion", 60.0, row_key="1" * 32, **columns)]

@@ -60,8 +60,8 @@ class Table:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Teachers, the student before distillation, strategies."""
-        return (*self.teachers, self.student, *self.strategies)
+        """Teachers, the student before distillation (which may be one of them), strategies."""
+        return tuple(dict.fromkeys((*self.teachers, self.student, *self.strategies)))
 
     def median(self, strategy: str, teacher: str) -> float | None:
         """Median over classes of the student's accuracy less a teacher's (section 4.10); None where one is missing."""
