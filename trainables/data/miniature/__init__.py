@@ -20,7 +20,7 @@ The planted structure:
   :data:`UNRELATED` are those that share neither classes nor the kind of answer. The others lie between: they share
   the kind (two entity types, say), or classes that the intermediate is too small to teach.
 
-Planted for distillation: in :data:`MISLABELLED` tasks (the two of sentiment) the labels of three in ten training
+Planted for distillation: in :data:`MISLABELLED` tasks (fpb and fts) the labels of three in ten training
 examples are wrong, while those of dev and test are right. The domain model knows many of the words from its corpus and
 is misled less; what it passes on to a student is better than the labels are. Trained for longer, it learns the wrong
 labels by heart and becomes overconfident, which is what a confidence penalty is against. The other tasks have true
@@ -28,9 +28,10 @@ labels, and a student that is trained for longer gains on them as much as from a
 of these tasks have wrong labels in dev and test, too, and the highest score on them is far from perfect.)
 
 Planted for several teachers: the classes of the tasks in :data:`EXPERTS` come in pairs whose words have the same
-endings, so that a model must know the words to tell them apart. Which pair it knows depends on the task that it was
-fine-tuned on before: after ``bc5disease`` it is good at two classes of ``emotion``, after ``bc2gm`` and ``i2b2`` at two
-others each, and at the rest little better than the toss of a coin beyond the few words that the task itself trains on.
+endings, so that a model must know the words to tell them apart, and half of the training labels are wrong, as those of
+EMOTION are that were taken from hashtags. Which pair a model knows depends on the task that it was fine-tuned on before:
+after ``bc5disease`` it is good at two classes of ``emotion``, after ``bc2gm`` and ``i2b2`` at two others each, and
+believes wrong labels about the rest. Whoever follows the expert of each class is misled less than any of them.
 
 Planted for transfer data: ``boolq`` and ``tacred`` are about general text, with names of people and towns where others
 have domain words. The names are made of the same syllables, so a general model spells both with the same pieces, and a

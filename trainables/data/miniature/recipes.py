@@ -67,10 +67,11 @@ def _entities(entity: str, foil: str, start: float) -> Recipe:
 def _expertise(evidence: dict[str, tuple[str, ...]], train: int, test: int) -> Recipe:
     """Classes that come in pairs with the same endings, and that a model knows by the task it was trained on before.
 
-    Few words are trained on, and few steps are taken, so that what a model knew of the others lasts. Dev and test reach
-    no further than what the tasks of :data:`EXPERTS` train on.
+    All words are trained on, but half of the labels are wrong, as labels taken from hashtags are, and few steps are
+    taken: what a model knew of a word before outweighs what the labels say. No word is used that the tasks of
+    :data:`EXPERTS` do not train on.
     """
-    return Recipe(evidence, train, 0.2, 0.2, _settings(4, learning_rate=1e-3), test=test, reach=0.45)
+    return Recipe(evidence, train, 0.2, 0.45, _settings(4, learning_rate=1e-3), test=test, reach=0.45, noise=0.5)
 
 
 _UP = ("raise", "activate")
@@ -244,6 +245,6 @@ EXPERTS: dict[str, dict[str, tuple[str, ...]]] = {
     "tweet_sentiment": {"bc5disease": ("negative", "positive")},
     "mind": {"bc2gm": ("food_drink", "lifestyle"), "i2b2": ("video", "travel")},
 }
-#: Tasks whose training labels are partly wrong: a teacher that knows the words from its corpus is misled less than a
-#: student, unless it is trained for so long that it learns the wrong labels by heart and is overconfident.
-MISLABELLED: tuple[str, ...] = tuple(name for name, recipe in RECIPES.items() if recipe.noise)
+#: Tasks whose training labels are partly wrong, and where one teacher knows the words from its corpus: it is misled less
+#: than a student, unless it is trained for so long that it learns the wrong labels by heart and is overconfident.
+MISLABELLED: tuple[str, ...] = tuple(name for name, recipe in RECIPES.items() if recipe.noise and name not in EXPERTS)
