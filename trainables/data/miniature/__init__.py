@@ -29,9 +29,9 @@ of these tasks have wrong labels in dev and test, too, and the highest score on 
 
 Planted for several teachers: the classes of the tasks in :data:`EXPERTS` come in pairs whose words have the same
 endings, so that a model must know the words to tell them apart, and half of the training labels are wrong, as those of
-EMOTION are that were taken from hashtags. Which pair a model knows depends on the task that it was fine-tuned on before:
-after ``bc5disease`` it is good at two classes of ``emotion``, after ``bc2gm`` and ``i2b2`` at two others each, and
-believes wrong labels about the rest. Whoever follows the expert of each class is misled less than any of them.
+EMOTION are that were taken from hashtags. Which pair a model knows depends on the task that it was fine-tuned on
+before: after ``bc5disease`` it is good at two classes of ``emotion``, after ``bc2gm`` and ``i2b2`` at two others each,
+and believes wrong labels about the rest. Whoever follows the expert of each class is misled less than any of them.
 
 Planted for transfer data: ``boolq`` and ``tacred`` are about general text, with names of people and towns where others
 have domain words. The names are made of the same syllables, so a general model spells both with the same pieces, and a

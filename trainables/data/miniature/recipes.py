@@ -245,6 +245,6 @@ EXPERTS: dict[str, dict[str, tuple[str, ...]]] = {
     "tweet_sentiment": {"bc5disease": ("negative", "positive")},
     "mind": {"bc2gm": ("food_drink", "lifestyle"), "i2b2": ("video", "travel")},
 }
-#: Tasks whose training labels are partly wrong, and where one teacher knows the words from its corpus: it is misled less
+#: Tasks whose training labels are partly wrong, and where a teacher knows the words from its corpus: it is misled less
 #: than a student, unless it is trained for so long that it learns the wrong labels by heart and is overconfident.
 MISLABELLED: tuple[str, ...] = tuple(name for name, recipe in RECIPES.items() if recipe.noise and name not in EXPERTS)
