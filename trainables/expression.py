@@ -6,7 +6,8 @@ stage is trained at most once, whatever sweep asks for it. Three rules keep keys
 * A field that equals its default is left out, so a later version may add a field with a default
   without changing one existing key. A default, once released, never changes: raise ``version``.
 * A field marked :data:`LOCATED` says where something lies, not what it is. It is left out, and the
-  content's fingerprint (:meth:`Stage.fingerprints`) stands in its place: a moved folder keeps its keys.
+  content's fingerprint (:meth:`Stage.fingerprints`) stands in its place: a moved folder keeps its keys. Where such a
+  field holds a stage, its key stands there as anywhere.
 * Numbers are normalised by the field's declared type (``1`` given for a ``float`` becomes ``1.0``).
 """
 
@@ -123,7 +124,7 @@ class Stage:
         fields = {}
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if field.metadata.get("located") or value == _default(field):
+            if (field.metadata.get("located") and not isinstance(value, Stage)) or value == _default(field):
                 continue
             fields[field.name] = _encode(value, lambda stage: {"key": stage.key})
         form: dict[str, Any] = {"type": self.type_name(), "version": self.version, "fields": fields}

@@ -9,6 +9,7 @@ from trainables.data import corpora, pretrained
 from trainables.errors import UserError
 from trainables.expression import LOCATED, Stage
 from trainables.stages import rules
+from trainables.stages.text import TokenizedCorpus, short
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,8 @@ class MaskedLanguageModel(Stage):
     """Pretraining or domain adaptation: masked-language modelling as in BERT (15%, 80/10/10).
 
     Attributes:
-        corpus: Unlabelled text; see :mod:`trainables.data.corpora`.
+        corpus: Unlabelled text; see :mod:`trainables.data.corpora`. A :class:`TokenizedCorpus` is read from its file,
+            however large, and has its own ``max_length``.
         init: The model to start from.
         data: Source of the task's text where ``corpus`` is ``task:NAME``.
         epochs: Passes over the corpus.
@@ -111,7 +113,7 @@ class MaskedLanguageModel(Stage):
         seed: Of masking, order and dropout.
     """
 
-    corpus: str = field(metadata=LOCATED)
+    corpus: str | TokenizedCorpus = field(metadata=LOCATED)
     init: Stage
     data: str | None = field(default=None, metadata=LOCATED)
     epochs: int = 1
@@ -137,8 +139,8 @@ class MaskedLanguageModel(Stage):
 
     def fingerprints(self) -> dict[str, str]:
         """Hash of the corpus."""
-        return {"corpus": corpora.fingerprint(self.corpus, self.data)}
+        return {} if isinstance(self.corpus, Stage) else {"corpus": corpora.fingerprint(self.corpus, self.data)}
 
     def label(self) -> str:
         """What is modelled, of a file or folder its last part."""
-        return f"MLM {self.corpus.rstrip('/').rsplit('/', 1)[-1]}"
+        return f"MLM {self.corpus.name if isinstance(self.corpus, Stage) else short(self.corpus)}"
