@@ -20,6 +20,7 @@ from typing import Any
 from orchestrator.engine.store import Store, default_location
 from orchestrator.leaderboard import rows
 from trainables.errors import UserError
+from trainables.stages.multi_teacher import STRATEGIES
 
 #: Pairs of transfer sets of which the first is expected to teach more; None is the untrained student.
 TRANSFER = (
@@ -45,7 +46,7 @@ def strategies(found: Sequence[Row]) -> Iterator[str]:
     ):
         yield f"accuracy on test against a random teacher, {what}:"
         by_place = {(row["method"], tuple(row["teachers"]), row["seed"], row["model"]): row["score"] for row in some}
-        for method in dict.fromkeys(row["method"] for row in some):
+        for method in sorted({row["method"] for row in some}, key=STRATEGIES.index):
             pairs: dict[int, list[float]] = {}
             for (own, *place), score in by_place.items():
                 other = by_place.get(("random_teacher", *place))

@@ -108,7 +108,7 @@ def test_a_small_sweep_from_end_to_end(tmp_path: Path) -> None:
     assert Counter(stages)["TeacherOutputs"] == 3, "a pass per teacher, however many combinations use it"
     assert Counter(stages)["MultiTeacherDistillation"] == 4 * 2
     assert out.count("start  outputs on") == 3
-    assert "experts by dev (first seed)" in out
+    assert "the teachers' expertise on dev (first seed" in out
     assert "median over classes" in out
     store = Store(str(tmp_path))
     found = rows.read(store.filesystem, store.root)

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from orchestrator.leaderboard.settings import comparable
 from orchestrator.leaderboard.statistics import spread
 from orchestrator.leaderboard.tables import Cell, heading
+from trainables.data import tasks
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -107,8 +108,8 @@ def _table(rows: pd.DataFrame, task: str, student: str, teachers: tuple[str, ...
             if len(finished):
                 ours[column, name] = _cell(finished[field].dropna().tolist())
         by_class = [one for one in finished["class_accuracy"] if one is not None]
-        for label in by_class[0] if by_class else ():
-            labels = labels or tuple(by_class[0])
+        for label in in_order(task, by_class[0]) if by_class else ():
+            labels = labels or in_order(task, by_class[0])
             ours[column, label] = _cell([one[label] for one in by_class if one.get(label) is not None])
     notes = []
     if (distilled["expertise_split"] == "test").any():
@@ -117,6 +118,12 @@ def _table(rows: pd.DataFrame, task: str, student: str, teachers: tuple[str, ...
     keys = tuple(finished[finished["method"] == strategies[0]]["key"]) if strategies else ()
     theirs = printed(task, student, teachers)
     return Table(task, student, teachers, strategies, labels, ours, theirs, keys, tuple(notes))
+
+
+def in_order(task: str, labels: Iterable[str]) -> tuple[str, ...]:
+    """Labels as the task lists them; those that it does not know (the thesis's of other names) come last."""
+    known = tasks.get(task).labels
+    return tuple(sorted(labels, key=lambda label: known.index(label) if label in known else len(known)))
 
 
 def printed(task: str, student: str, teachers: Sequence[str]) -> dict[tuple[str, str], Cell]:

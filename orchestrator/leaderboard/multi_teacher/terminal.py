@@ -10,6 +10,7 @@ from orchestrator.leaderboard.multi_teacher.comparison import (
     DEV_SCORE,
     SCORE,
     Table,
+    in_order,
     printed_median,
     tables,
 )
@@ -52,7 +53,8 @@ def blocks(rows: pd.DataFrame, task: str, store: Store, *, largest_only: bool = 
             Text(),
             Text("median over classes of the student's accuracy less a teacher's"),
             medians(table),
-            *(Text(line, style="dim") for line in [*expertise(table, store), *notes]),
+            *expertise(table, store),
+            *(Text(line, style="dim") for line in notes),
             Text(),
         )
 
@@ -86,14 +88,21 @@ def medians(table: Table) -> RichTable:
     return made
 
 
-def expertise(table: Table, store: Store) -> list[str]:
-    """Who is best at which class, of the first seed."""
+def expertise(table: Table, store: Store) -> list[RenderableType]:
+    """What the expertise strategy goes by: the teachers' accuracy by class where it was measured, of the first seed."""
+    from rich.text import Text
+
     result = store.result(table.keys[0]) if table.keys else None
     found = (result or {}).get("facts", {}).get("expertise")
     if not found:
         return []
-    best = [f"{label}: {table.teachers[number]}" for label, number in found["experts"].items()]
-    return textwrap.wrap(f"experts by {found['split']} (first seed): {', '.join(best)}", _NOTE_WIDTH)
+    made = _empty("class", table.teachers)
+    for label in in_order(table.task, found["experts"]):
+        best = found["experts"][label]
+        shares = [f"{100 * known[label]:.1f}" for known in found["class_accuracy"]]
+        made.add_row(label, *(f"{share}{'*' if number == best else ' '}" for number, share in enumerate(shares)))
+    made.add_row("all", *(f"{100 * share:.1f} " for share in found["accuracy"]))
+    return [Text(), Text(f"the teachers' expertise on {found['split']} (first seed; * the expert of a class)"), made]
 
 
 def _empty(first: str, names: tuple[str, ...]) -> RichTable:
