@@ -55,7 +55,7 @@ class Group:
         self.size = meeting.size
         if store is None:
             store = _store(meeting.host, meeting.port, is_master=False)
-        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "cpu:gloo"
+        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         distributed.init_process_group(backend, store=store, rank=rank, world_size=meeting.size, timeout=PATIENCE)
 
     def sum(self, tensors: Sequence[Tensor]) -> None:
