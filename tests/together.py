@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import ClassVar
 
+from trainables import team
 from trainables.context import Context, Progress, Result, Run
 from trainables.errors import OutOfDeviceMemory, StageError
 from trainables.expression import Stage
@@ -25,7 +26,7 @@ class Together(Stage):
         epochs: Of ten steps.
         seconds: Of a step.
         how: What the process of rank 1 does on the way: ``well``, or at its first start only: ``dies``, ``fails``,
-            ``memory``, ``raises``.
+            ``memory``, ``raises``; with ``hangs`` it dies, and rank 0 waits for it as for a dead GPU.
         marker: Folder of files that get a line with the process's number per start, one file per rank.
     """
 
@@ -56,6 +57,8 @@ def run(stage: Together, context: Context) -> Run:
     with (Path(stage.marker) / f"{stage.name}.{world.rank}").open("a") as file:
         file.write(f"{os.getpid()}\n")
     saved = context.load_checkpoint() if world.rank == 0 else None
+    if stage.how == "hangs":
+        team.NOTICE = 1.0
     state = world.share(saved or {"done": 0, "sum": 0.0, "history": []})
     total = stage.epochs * 10
     resumed_at, largest = state["done"], world.size * (world.size - 1) / 2
@@ -64,6 +67,8 @@ def run(stage: Together, context: Context) -> Run:
         state["done"] += 1
         if world.rank == 1 and state["done"] == MISFORTUNE and len(stage.processes(1)) == 1:
             _misbehave(stage.how)
+        if stage.how == "hangs" and world.rank == 0 and state["done"] == MISFORTUNE and len(stage.processes(0)) == 1:
+            time.sleep(300)
         ranks = torch.tensor(float(world.rank))
         world.sum([ranks])
         assert float(ranks) == largest
@@ -80,7 +85,7 @@ def run(stage: Together, context: Context) -> Run:
 
 
 def _misbehave(how: str) -> None:
-    if how == "dies":
+    if how in ("dies", "hangs"):
         os.kill(os.getpid(), signal.SIGKILL)
     if how == "fails":
         raise StageError("rank 1 fails by order")

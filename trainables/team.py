@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
 #: Seconds that the others have to end by themselves, and so to tidy up, before they are killed.
 FAREWELL = 10.0
-#: Seconds for rank 0 to notice that another one is gone. One that waits for a dead GPU can't, so its process is ended.
-NOTICE = 60.0
+#: Seconds for rank 0 to notice that another one is gone, in its next exchange. One that waits for a dead GPU can't, so
+#: its process is ended.
+NOTICE = 300.0
 
 
 class Member:

@@ -182,6 +182,17 @@ def test_when_the_trials_process_dies_the_others_end_and_it_is_tried_again(clust
     assert gone(stage.processes(1))
 
 
+def test_a_process_that_waits_for_a_dead_one_is_ended(cluster: Cluster, tmp_path: Path) -> None:
+    """As NCCL does; what was saved is gone on from."""
+    store, stage = Store(str(tmp_path / "store")), Together("hanging", how="hangs", marker=str(tmp_path))
+    begun = time.monotonic()
+    _, recorder = execute([stage], store, cluster)
+    assert recorder.events[1:] == [("retried", stage.label()), ("started", stage.label()), ("finished", stage.label())]
+    assert "its worker process died" in recorder.told[0]
+    assert time.monotonic() - begun < 200
+    assert result_of(store, stage)["facts"]["resumed_at"] == MISFORTUNE - 1
+
+
 def test_a_stage_that_is_given_up_ends_all_its_workers(cluster: Cluster, tmp_path: Path) -> None:
     store = Store(str(tmp_path / "store"))
     hopeless = Together("hopeless", epochs=30, seconds=0.05, marker=str(tmp_path))
