@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from orchestrator.engine.store import Store
+from tests.contract.beside import beside
 from trainables.context import PREDICTIONS, Progress
 from trainables.errors import StageError
 from trainables.execution import Execution, Job
@@ -260,6 +261,29 @@ class StageSuite:
             to_end(Execution(workshop.job(), store))
             same(store)
             store.storage.delete(f"stages/{key}")
+
+    # --- several processes -----------------------------------------------------------------------------------
+
+    def test_two_processes_find_what_one_does(self, workshop: Workshop, finished: Store) -> None:
+        if not workshop.stage.data_parallel:
+            pytest.skip("one process trains it")
+        store, key = workshop.store(), workshop.stage.key
+        job = workshop.job(workers=2, checkpoint_interval=0.0)
+        with beside(job, store) as gather:
+            to_end(Execution(job, store, gather))
+        result, wanted = store.result(key), finished.result(key)
+        assert result is not None
+        assert wanted is not None
+        assert len(result["history"]) == len(wanted["history"])
+        for entry, other in zip(result["history"], wanted["history"], strict=True):
+            assert entry == pytest.approx(other, rel=1e-4)
+        assert result["metrics"] == pytest.approx(wanted["metrics"], rel=1e-4)
+        assert result["facts"].keys() == wanted["facts"].keys()
+        for name in ("parameters", "steps", "tokens"):
+            assert result["facts"][name] == wanted["facts"][name]
+        assert set(content(store, key)) == set(content(finished, key))
+        assert store.storage.names("tmp") == []
+        assert store.storage.names("checkpoints") == []
 
     # --- weights, and what is finished already ---------------------------------------------------------------
 

@@ -87,3 +87,20 @@ def test_too_little_text_is_refused(bert: Path, tmp_path: Path) -> None:
     corpus.write_text("a b c\n")
     with pytest.raises(UserError, match="max_length=32"):
         finish(run(_stage(bert, corpus), MemoryContext(tmp_path / "run", bert)))
+
+
+def test_micro_batches_change_the_key_only_where_they_are_asked_for(bert: Path, corpus: Path) -> None:
+    plain, parts = _stage(bert, corpus), _stage(bert, corpus, micro_batch_size=4)
+    assert "micro_batch_size" not in plain.canonical()["fields"]
+    assert parts.key != plain.key
+    assert (plain.data_parallel, parts.data_parallel) == (False, True)
+    with pytest.raises(UserError, match="micro_batch_size=0 must be at least 1"):
+        _stage(bert, corpus, micro_batch_size=0)
+
+
+def test_micro_batches_mask_different_pieces_and_learn(bert: Path, corpus: Path, tmp_path: Path) -> None:
+    _, result = finish(run(_stage(bert, corpus, epochs=4, micro_batch_size=3), MemoryContext(tmp_path, bert)))
+    assert result.history[-1]["dev/loss"] < result.history[0]["dev/loss"]
+    _, whole = finish(run(_stage(bert, corpus, epochs=4), MemoryContext(tmp_path / "whole", bert)))
+    assert result.facts["tokens"] == whole.facts["tokens"]
+    assert result.history[-1]["step"] == whole.history[-1]["step"]

@@ -102,6 +102,11 @@ class MaskedLMDistillation(Stage):
                 )
 
     @property
+    def data_parallel(self) -> bool:
+        """Always: a step is made of micro-batches."""
+        return True
+
+    @property
     def expands(self) -> bool:
         """Whether the corpus's tokenizer has pieces that the teacher lacks."""
         return isinstance(self.corpus.tokenizer, WordPieceVocabulary)
