@@ -1,6 +1,6 @@
 """What an expanded vocabulary and a tokenized corpus take, in time and memory, of corpora of growing size.
 
-    python -m benchmarks.corpus_memory [--sizes 50,200] [--new 5000] [--base FOLDER] [--folder DIR]
+    python -m benchmarks.corpus_memory [--sizes 50,200] [--new 5000] [--words 400000] [--base FOLDER] [--folder DIR]
 
 The text is generated: syllables make words, of which few are frequent and most are rare, as in Zipf's law. Each stage
 runs in a process of its own, whose peak of resident memory counts. That of the last size must not exceed that of the
@@ -31,23 +31,24 @@ from trainables.training import tokenizers
 LIMIT = 1.25
 TOLD = ("new_pieces", "ratio", "words_left_out", "tokens")
 MEGABYTE = 1 << 20
-#: Different words of the generated language, and Zipf's exponent.
-WORDS, EXPONENT = 400_000, 1.1
+#: Of Zipf's law.
+EXPONENT = 1.1
 #: What the base's vocabulary is trained on, where no base is given.
 SAMPLE = 2 * MEGABYTE
 
 
-def generated(size: int, seed: int = 0) -> Iterator[str]:
-    """Lines of about 200 words, of so many bytes together."""
+def generated(size: int, different: int, seed: int = 0) -> Iterator[str]:
+    """Lines of 200 words, of so many bytes together, in a language of so many different words."""
     chance = numpy.random.default_rng(seed)
     syllables = numpy.array([f"{first}{last}" for first in "bcdfghklmnprstvz" for last in ("a", "e", "in", "or", "us")])
-    lengths = chance.integers(1, 6, WORDS)
-    words = ["".join(chance.choice(syllables, length)) for length in lengths]
-    weights = 1 / numpy.arange(1, WORDS + 1) ** EXPONENT
+    ends = numpy.cumsum(chance.integers(1, 6, different)).tolist()
+    drawn = chance.choice(syllables, ends[-1]).tolist()
+    words = ["".join(drawn[start:end]) for start, end in zip([0, *ends], ends, strict=False)]
+    weights = 1 / numpy.arange(1, different + 1) ** EXPONENT
     steps = numpy.cumsum(weights / weights.sum())
     done = 0
     while done < size:
-        for row in numpy.searchsorted(steps, chance.random((500, 200))).clip(max=WORDS - 1):
+        for row in numpy.searchsorted(steps, chance.random((500, 200))).clip(max=different - 1):
             line = " ".join(words[number] for number in row) + ".\n"
             done += len(line)
             yield line
@@ -55,10 +56,10 @@ def generated(size: int, seed: int = 0) -> Iterator[str]:
                 return
 
 
-def write(path: Path, size: int) -> Path:
+def write(path: Path, size: int, different: int) -> Path:
     """A file of generated text."""
     with path.open("w", encoding="utf-8") as file:
-        file.writelines(generated(size))
+        file.writelines(generated(size, different))
     return path
 
 
@@ -97,20 +98,23 @@ def alone(work: Callable[..., tuple[float, float, dict[str, Any]]], *given: Any)
         return pool.submit(work, *given).result()
 
 
-def measure(size: int, new: int, given: Pretrained | None, folder: Path) -> list[tuple[float, float, dict[str, Any]]]:
+def measure(
+    size: int, new: int, different: int, given: Pretrained | None, folder: Path
+) -> list[tuple[float, float, dict[str, Any]]]:
     """The vocabulary and the tokenized corpus of so many bytes of generated text.
 
     Args:
         size: Bytes of text.
         new: Pieces to add.
+        different: Different words of the language.
         given: Whose vocabulary is expanded; None trains one of 20,000 pieces on a sample.
         folder: For text and results.
     """
-    corpus = write(folder / f"{size}.txt", size)
+    corpus = write(folder / f"{size}.txt", size, different)
     location = str(folder / f"store{size}")
     base: Stage
     if given is None:
-        sample = write(folder / "sample.txt", SAMPLE)
+        sample = write(folder / "sample.txt", SAMPLE, different)
         base = RandomInit(str(sample), 20_000, hidden_size=16, layers=1, heads=1, intermediate_size=16)
         old = alone(run, base.to_json(), location)[2]["vocabulary"]
     else:
@@ -127,6 +131,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", default="50,200", help="megabytes of text, ascending")
     parser.add_argument("--new", type=int, default=5_000, help="pieces to add to the base's vocabulary")
+    parser.add_argument("--words", type=int, default=400_000, help="different words of the generated language")
     parser.add_argument("--base", help="folder of a model with a word-piece tokenizer")
     parser.add_argument("--folder", help="where to write; a temporary one otherwise")
     given = parser.parse_args()
@@ -136,7 +141,7 @@ def main() -> int:
     peaks: list[list[float]] = []
     with tempfile.TemporaryDirectory(dir=given.folder) as folder:
         for megabytes in map(int, given.sizes.split(",")):
-            found = measure(megabytes * MEGABYTE, given.new, base, Path(folder))
+            found = measure(megabytes * MEGABYTE, given.new, given.words, base, Path(folder))
             peaks.append([memory for _, memory, _ in found])
             for what, (taken, memory, facts) in zip(("vocabulary", "tokenized"), found, strict=True):
                 print(f"{what:11} {megabytes:6} MB of text {taken:7.1f} s  {memory:7.0f} MB", flush=True)
