@@ -20,6 +20,13 @@ def test_generated_text_is_of_the_size_asked_for_and_its_words_follow_zipf() -> 
     assert len(set(words)) > len(words) / 8
 
 
+def test_what_the_parent_takes_is_not_counted() -> None:
+    held = bytearray(400 << 20)
+    held[:: 1 << 12] = b"x" * len(held[:: 1 << 12])  # every page, so that it is there
+    assert corpus_memory.peak() > 400
+    assert corpus_memory.alone(corpus_memory.imports)[1] < 400
+
+
 @pytest.mark.slow
 def test_it_measures_both_stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(corpus_memory, "SAMPLE", 100_000)
