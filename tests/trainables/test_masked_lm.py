@@ -87,3 +87,16 @@ def test_too_little_text_is_refused(bert: Path, tmp_path: Path) -> None:
     corpus.write_text("a b c\n")
     with pytest.raises(UserError, match="max_length=32"):
         finish(run(_stage(bert, corpus), MemoryContext(tmp_path / "run", bert)))
+
+
+def test_steps_stand_instead_of_epochs_and_leave_other_keys_alone(bert: Path, corpus: Path) -> None:
+    by_epochs = _stage(bert, corpus, epochs=1)
+    assert "steps" not in by_epochs.canonical()["fields"]
+    assert _stage(bert, corpus, epochs=1, steps=None).key == by_epochs.key
+    by_steps = _stage(bert, corpus, epochs=1, steps=7)
+    assert (by_steps.epochs, by_steps.steps) == (None, 7)
+    assert _stage(bert, corpus, epochs=None, steps=7).key == by_steps.key
+    with pytest.raises(UserError, match="epochs=3 and steps=7; give one of both"):
+        _stage(bert, corpus, epochs=3, steps=7)
+    with pytest.raises(UserError, match="neither epochs nor steps"):
+        _stage(bert, corpus, epochs=None)
