@@ -75,7 +75,7 @@ def run(
 
     console, ending = terminal.console(), Ending(compared, command, published)
     sample = _sample(search)
-    for recipe in sample:
+    for recipe in (recipe for recipes in sample for recipe in recipes):
         _ = recipe.stage.key  # missing data or weights are refused here
     store = Store(options.storage)
     if options.dry_run:
@@ -84,7 +84,7 @@ def run(
     if options.report_only:
         return _report(options, search, ending, store, console)
     store.storage.check_writable()
-    sweep.check_data(sample)
+    sweep.check_data([recipe for recipes in sample for recipe in recipes])
     with lease.held(store.storage, options.sweep, console.print):
         return _run(options, search, ending, store, console)
 
@@ -220,15 +220,12 @@ def progress(proposer: StudyProposer) -> SearchProgress:
     )
 
 
-def _sample(search: Search) -> list[Recipe]:
-    """A recipe of each phase, by which data and models are checked."""
+def _sample(search: Search) -> list[list[Recipe]]:
+    """The recipes of some trial of each phase for one seed, by which data and models are checked."""
     chosen: dict[str, Any] = {}
-    found = []
     for phase in search.phases:
         chosen |= _some_point(phase.space)
-    for phase in search.phases:
-        found.append(phase.make(chosen, search.seeds[0], study=search.name, trial=0))
-    return found
+    return [phase.recipes(chosen, search.seeds[0], study=search.name, trial=0) for phase in search.phases]
 
 
 def _some_point(space: Space) -> dict[str, Any]:

@@ -136,9 +136,7 @@ class MaskedLanguageModel(Stage):
             raise UserError("MaskedLanguageModel has neither epochs nor steps; give one of both")
         if self.steps is not None:
             if self.epochs not in (None, 1):
-                raise UserError(
-                    f"MaskedLanguageModel has epochs={self.epochs} and steps={self.steps}; give one of both"
-                )
+                raise UserError(f"MaskedLanguageModel: epochs={self.epochs} and steps={self.steps}; give one of both")
             object.__setattr__(self, "epochs", None)
         super().__post_init__()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING
 
-from orchestrator.leaderboard.doktra.comparison import Comparison, text
+from orchestrator.leaderboard.paper.cells import Comparison, text
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
