@@ -68,8 +68,8 @@ MODELS: Mapping[str, Callable[[], Stage]] = MappingProxyType(
         "deberta_v3_large": lambda: Pretrained("microsoft/deberta-v3-large"),
         "bioclinical_bert": lambda: Pretrained("emilyalsentzer/Bio_ClinicalBERT"),
         "distilbert": lambda: Pretrained("distilbert/distilbert-base-uncased"),
-        # The small models of the VE-KD paper's Table 2, which names no files: of MiniLMv2 the one of BERT-base is meant
-        # here, and TinyBERT's and MiniLMv2's files have no masked-language head, so their adaptation begins with a new one.
+        # The small models of the VE-KD paper's Table 2, which names no files; of MiniLMv2 it is the one of BERT-base
+        # here. A model without a masked-language head begins its domain adaptation with a new one.
         "bert_large": lambda: Pretrained("google-bert/bert-large-uncased"),
         "bert_l6h768": lambda: Pretrained("google/bert_uncased_L-6_H-768_A-12"),
         "tinybert": lambda: Pretrained("huawei-noah/TinyBERT_General_6L_768D"),

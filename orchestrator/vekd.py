@@ -1,4 +1,4 @@
-"""VE-KD: vocabulary-expansion distillation on a corpus, what it is compared with, and the paper's tables and figures."""
+"""VE-KD: vocabulary-expansion distillation on a corpus, its comparisons, and the paper's tables and figures."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from orchestrator.vekd_recipes import (
 )
 from orchestrator.vekd_tables import PaperTable, Sizes
 from search_spaces import vekd as spaces
+from search_spaces.parameters import number
 from trainables.data import corpora
 from trainables.errors import UserError, did_you_mean
 from trainables.expression import Stage
@@ -86,7 +87,12 @@ DEFAULTS: Mapping[str, dict[str, Any]] = {
         "min_words": 0,
         "distil_max_length": 32,
         "student": Student("student_l2h64", (0, 1)),
-        "sizes": Sizes((0, 1), {768: 64, 384: 32}, {40_000: 1_000, 60_000: 2_000}, heads=2),
+        "sizes": Sizes(
+            (0, 1),
+            {768: 64, 384: 32},
+            {40_000: 1_000, 50_000: 1_500, 60_000: 2_000, 70_000: 2_500, 80_000: 3_000},
+            heads=2,
+        ),
         "distilling": {"epochs": 10, "batch_size": 32, "micro_batch_size": 32, "learning_rate": 3e-3},
         "adapting": {"steps": 400, "batch_size": 32, "learning_rate": 3e-3},
     },
@@ -104,7 +110,7 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument(
         "--corpus",
         metavar="TEXT",
-        help="text file, archive or folder of them, hub:owner/name, task:NAME, or mini:domain (data/pubmed; mini: that)",
+        help="text file, archive, folder of them, hub:owner/name, task:NAME, or mini:domain (data/pubmed; mini: that)",
     )
     what.add_argument("--min-words", type=int, metavar="N", help="leave shorter texts out (128; mini: 0)")
     what.add_argument("--tasks", metavar="T,...", help="to fine-tune on (the paper's 12; mini: hoc,pubmedqa,bioasq)")
@@ -169,16 +175,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = {**spaces.defaults(given.preset), **_named(given)}
     # What is wrong with a choice is said before data and models are looked for.
     table = vekd_tables.get(given.table) if given.table is not None else None
-    figure = vekd_figures.get(given.figure, preset["sizes"], _tasks(given, ())) if given.figure is not None else None
     tasks = _tasks(given, preset["tasks"])
+    figure = vekd_figures.get(given.figure, preset["sizes"], tasks) if given.figure is not None else None
     search = vekd_search.asked(given, chosen, _named(given)) if given.trials is not None else None
     methods = _methods(given)
     setting = _setting(given, preset)
     if table is not None:
         return _table(given, how, table, setting, chosen, seeds)
-    experiment = Experiment(
-        _one_model(options.either(given.teacher, preset["teacher"])), _student(given, preset), setting
-    )
+    experiment = Experiment(_teacher(given, preset), _student(given, preset), setting)
     if search is not None:
         return searching.run(
             how,
@@ -229,8 +233,8 @@ def _refuse(given: argparse.Namespace, way: str, instead: str, *names: str) -> N
 def _named(given: argparse.Namespace) -> dict[str, Any]:
     """The hyperparameters that are given, each checked."""
     found = {name: getattr(given, name) for name in spaces.PARAMETERS}
-    if found["vocabulary_size"] is not None:
-        found["vocabulary_size"] = spaces.parse_settings(f"vocabulary_size={given.vocabulary_size}")["vocabulary_size"]
+    if found["vocabulary_size"] is not None:  # a number, or a word
+        found["vocabulary_size"] = number(str(found["vocabulary_size"]))
     return {
         name: spaces.PARAMETERS[name].check(value, f"--{name.replace('_', '-')}: ")
         for name, value in found.items()
@@ -253,9 +257,8 @@ def _methods(given: argparse.Namespace) -> tuple[str, ...]:
 def _student(given: argparse.Namespace, preset: Mapping[str, Any]) -> Student:
     """The student; one that is not the preset's has a name that says its size."""
     known: Student = preset["student"]
-    made = dataclasses.replace(
-        known, layers=_layers(given, known.layers), hidden_size=given.hidden_size, heads=given.heads
-    )
+    layers = _layers(given, known.layers)
+    made = dataclasses.replace(known, layers=layers, hidden_size=given.hidden_size, heads=given.heads)
     if len(made.layers) == len(known.layers) and given.hidden_size is None:
         return made
     width = f"h{given.hidden_size}" if given.hidden_size is not None else ""
@@ -308,7 +311,8 @@ def _located(corpus: str) -> str:
     return str(path.resolve())
 
 
-def _one_model(text: str) -> tuple[str, Stage]:
+def _teacher(given: argparse.Namespace, preset: Mapping[str, Any]) -> tuple[str, Stage]:
+    text = options.either(given.teacher, preset["teacher"])
     found = options.model_names("teacher", text, ())
     if len(found) > 1:
         raise UserError(f"--teacher={text!r} names {len(found)} models; give one model, and run the command for each")

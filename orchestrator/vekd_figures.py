@@ -152,8 +152,8 @@ def recipes(figure: PaperFigure, experiment: Experiment, chosen: Parameters, see
                 settings = {**chosen, **curve.changes, figure.along: value}
                 if curve.tolerant and not settings["tolerance"]:
                     raise UserError(
-                        f"Figure {figure.number} compares a tolerance with none, so --tolerance={settings['tolerance']:g} "
-                        "must be above 0"
+                        f"Figure {figure.number} compares a tolerance with none, so "
+                        f"--tolerance={settings['tolerance']:g} must be above 0"
                     )
                 for seed in seeds:
                     found[experiment.recipe(curve.method, task, settings, seed)] = None

@@ -145,7 +145,7 @@ class Experiment:
             seed: Of the run.
             more: Other fields than the setting's.
         """
-        fields = {
+        fields: dict[str, Any] = {
             "teacher": self.teacher[1],
             "corpus": self.corpus(chosen),
             "tolerance": chosen["tolerance"],
@@ -194,7 +194,7 @@ class Experiment:
 
     # --- what is measured ------------------------------------------------------------------------------------
 
-    def recipe(self, method: str, task: str, chosen: Parameters, seed: int, **labels: Any) -> Recipe:
+    def recipe(self, method: str, task: str, chosen: Parameters, seed: int, /, **labels: Any) -> Recipe:
         """The row of a method on a task.
 
         Args:
@@ -208,7 +208,7 @@ class Experiment:
         stage = over_folds(task, lambda one: self.fine_tuned(one, model, seed))
         return Recipe(stage, **{**self._labels(method), "task": task, "seed": seed, **labels})
 
-    def speed(self, method: str, task: str, chosen: Parameters, seed: int, **labels: Any) -> Recipe:
+    def speed(self, method: str, task: str, chosen: Parameters, seed: int, /, **labels: Any) -> Recipe:
         """The row of a method's score and speed on a task, against that of the teacher (Table 4)."""
         baseline = self.fine_tuned(task, self.teacher[1], seed)
         model = self.fine_tuned(task, self.pretrained(method, chosen, seed), seed)

@@ -247,8 +247,8 @@ def get(number: int) -> PaperTable:
     """
     if number in GENERATIVE:
         raise UserError(
-            f"Table {number} of the VE-KD paper is of generative students (appendix E: GPT-2, T5), whose stages are not "
-            f"built yet; give one of {', '.join(map(str, TABLES))}"
+            f"Table {number} of the VE-KD paper is of generative students (appendix E: GPT-2, T5), whose stages are "
+            f"not built yet; give one of {', '.join(map(str, TABLES))}"
         )
     if number not in TABLES:
         known = ", ".join(map(str, TABLES))

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _TITLES = {AVERAGE: "Average of all tasks", MACRO_AVERAGE: "Macro-average"}
+_SPEED = (
+    "Speed-up of the forward pass over BERT's on the same texts, both in turns in one process; BERT's own line says how "
+    "exact that is. The paper's is of one RTX 6000."
+)
 #: How far a printed average may be from that of its cells, which are rounded.
 _ROUNDED = 0.0101
 
@@ -120,10 +124,7 @@ def _protocol(table: PaperTable, averaged: tuple[str, ...], theirs: Numbers) -> 
     if table.layout == "time":
         return ["Ours is the time of all stages behind a fine-tuning, on the machine at hand; the paper's is 8 A100."]
     if table.layout == "speed":
-        return [
-            "Speed-up of the forward pass over BERT's on the same texts, both in turns in one process; BERT's own line "
-            "says how exact that is. The paper's is of one RTX 6000."
-        ]
+        return [_SPEED]
     if len(averaged) > 0 and (len(averaged) < len(table.tasks) or table.number is None):
         names = ", ".join(map(title, averaged))
         return [f"Averages, the paper's beside ours too, are over what every method here has: {names}."]
@@ -137,9 +138,10 @@ def _misprinted(table: PaperTable, theirs: Numbers) -> list[str]:
     found = []
     for place, cell in expected.items():
         there = theirs.get(place)
-        if there is not None and there.mean is not None and cell.mean is not None:
-            if abs(there.mean - cell.mean) > _ROUNDED:
-                found.append(f"{place.line}, {title(place.task)} {there.mean:.2f} (cells: {cell.mean:.2f})")
+        if there is None or there.mean is None or cell.mean is None:
+            continue
+        if abs(there.mean - cell.mean) > _ROUNDED:
+            found.append(f"{place.line}, {title(place.task)} {there.mean:.2f} (cells: {cell.mean:.2f})")
     return found
 
 

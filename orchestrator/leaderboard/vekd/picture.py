@@ -33,10 +33,10 @@ def png(drawn: Drawn) -> bytes:
         axes = picture.add_subplot(1, len(figure.shows), number)
         for place, curve in enumerate(figure.curves):
             cells = {at: drawn.points.get((panel, curve.title, figure.values[at])) for at in places}
-            there = {at: cell for at, cell in cells.items() if cell is not None and cell.mean is not None}
+            there = {at: cell for at, cell in cells.items() if cell is not None}
             axes.errorbar(
                 list(there),
-                [cell.mean for cell in there.values()],
+                [cell.mean or 0.0 for cell in there.values()],
                 yerr=[cell.std or 0.0 for cell in there.values()],
                 color=_COLOURS[place % len(_COLOURS)],
                 marker=_MARKERS[place % len(_MARKERS)],
