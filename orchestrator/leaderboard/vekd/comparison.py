@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 _TITLES = {AVERAGE: "Average of all tasks", MACRO_AVERAGE: "Macro-average"}
 _SPEED = (
-    "Speed-up of the forward pass over BERT's on the same texts, both in turns in one process; BERT's own line says how "
-    "exact that is. The paper's is of one RTX 6000."
+    "Speed-up of the forward pass over BERT's on the same texts, both in turns in one process; BERT's own line says "
+    "how exact that is. The paper's is of one RTX 6000."
 )
 #: How far a printed average may be from that of its cells, which are rounded.
 _ROUNDED = 0.0101
