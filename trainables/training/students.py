@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from trainables.errors import UserError
+from trainables.stages.vocabulary_expansion import check_layers
 from trainables.training import seeds
 from trainables.training.tokenizers import Tokenizer
 
@@ -129,12 +130,7 @@ def from_layers(teacher: Any, layers: Sequence[int], expansion: Expansion, new: 
     Raises:
         UserError: For a layer that the teacher lacks, with the number of those that it has.
     """
-    there = teacher.config.num_hidden_layers
-    if max(layers) >= there:
-        raise UserError(
-            f"MaskedLMDistillation.layers={list(layers)} must be layers of the teacher, which has {there} "
-            f"(0 to {there - 1}); leave out {', '.join(str(layer) for layer in layers if layer >= there)}"
-        )
+    check_layers(tuple(layers), teacher.config.num_hidden_layers)
     pieces = expansion.size if expansion.parts else teacher.config.vocab_size
     student = _made(teacher, {"num_hidden_layers": len(layers), "vocab_size": pieces}, seed)
     states = teacher.state_dict()
