@@ -12,6 +12,8 @@ from trainables.expression import Stage
 PREDICTIONS = "predictions.parquet"
 MODEL = "model"
 OUTPUTS = "outputs.parquet"  # of a teacher: id, split, cls, logits
+TOKENIZER = "tokenizer"  # folder of a stage that has a tokenizer and no weights
+PIECES = "pieces.arrow"  # of a corpus: its rows of word pieces
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +69,10 @@ class Context(Protocol):
 
     def model_folder(self, stage: Stage) -> Path:
         """The local folder of an input's weights and tokenizer, in ``save_pretrained`` layout."""
+        ...
+
+    def tokenizer_folder(self, stage: Stage) -> Path:
+        """The local folder of an input's tokenizer: where its weights are, or of a stage without any ``tokenizer/``."""
         ...
 
     def input_file(self, stage: Stage, name: str) -> Path:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from trainables import machine
-from trainables.context import MODEL, Context, Progress, Result, Run
+from trainables.context import MODEL, TOKENIZER, Context, Progress, Result, Run
 from trainables.data import pretrained
 from trainables.errors import CorruptEntry, StageError
 from trainables.expression import Stage, from_json
@@ -48,6 +48,10 @@ class Store(Protocol):
 
     def fetch_file(self, key: str, name: str) -> Path:
         """A local copy of another file of an entry."""
+        ...
+
+    def fetch_folder(self, key: str, name: str) -> Path:
+        """A local copy of a folder of an entry."""
         ...
 
     def working_folder(self, key: str) -> Path:
@@ -291,6 +295,9 @@ class _Context:
                 )
             return pretrained.local_folder(stage.name, stage.revision)
         return self._store.fetch_model(self._keys[stage])
+
+    def tokenizer_folder(self, stage: Stage) -> Path:
+        return self.model_folder(stage) if stage.makes_model else self._store.fetch_folder(self._keys[stage], TOKENIZER)
 
     def input_file(self, stage: Stage, name: str) -> Path:
         return self._store.fetch_file(self._keys[stage], name)

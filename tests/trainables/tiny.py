@@ -14,7 +14,7 @@ import transformers
 from tokenizers import ByteLevelBPETokenizer, SentencePieceUnigramTokenizer
 from tokenizers.processors import TemplateProcessing
 
-from trainables.context import MODEL, Context, Progress, Result, Run
+from trainables.context import MODEL, TOKENIZER, Context, Progress, Result, Run
 from trainables.data import miniature
 from trainables.expression import Stage
 from trainables.stages import Pretrained
@@ -68,6 +68,9 @@ class MemoryContext:
     def model_folder(self, stage: Stage) -> Path:
         self.loaded.append(stage)
         return self._inputs[stage].folder / MODEL if stage in self._inputs else self._start
+
+    def tokenizer_folder(self, stage: Stage) -> Path:
+        return self.model_folder(stage) if stage.makes_model else self._inputs[stage].folder / TOKENIZER
 
     def input_file(self, stage: Stage, name: str) -> Path:
         return self._inputs[stage].folder / name
