@@ -126,6 +126,7 @@ def run(stage: MaskedLanguageModel, context: Context) -> Run:
         weight_decay=stage.weight_decay,
         clip_norm=stage.clip_norm,
         seed=stage.seed,
+        micro_batch_size=stage.micro_batch_size,
     )
     training = Training(objective, recipe, context)
     yield from training.run()

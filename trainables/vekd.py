@@ -173,7 +173,7 @@ class Distillation:
             there = inputs["attention_mask"].bool()
             counts += torch.stack([(self._masking.new(inputs["input_ids"]) & there).sum(), there.sum()])
         new, every = counts.tolist()
-        return new / every
+        return float(new / every)
 
     @torch.inference_mode()
     def _held_out_sums(self, batch: Batch) -> dict[str, Tensor]:
@@ -272,8 +272,8 @@ def _student(stage: MaskedLMDistillation, teacher: Any, expansion: Expansion, so
         there = teacher.config.num_attention_heads
         if stage.heads not in (None, there):
             raise UserError(
-                f"MaskedLMDistillation.heads={stage.heads} with layers of the teacher must be its number, {there}; leave "
-                f"heads out, or give another hidden_size than the teacher's {own}"
+                f"MaskedLMDistillation.heads={stage.heads} with layers of the teacher must be its number, {there}; "
+                f"leave heads out, or give another hidden_size than the teacher's {own}"
             )
         return students.from_layers(teacher, stage.layers, expansion, stage.new_embeddings, stage.seed)
     return students.at_random(teacher, len(stage.layers), stage.hidden_size, stage.heads, expansion, stage.seed)

@@ -107,8 +107,8 @@ class MaskedLMDistillation(Stage):
         elif self.hidden_size is None:
             if self.heads is not None:
                 raise UserError(
-                    f"MaskedLMDistillation.heads={self.heads} needs a hidden_size: layers that are taken from the teacher "
-                    "keep its heads; leave heads out, or give a width"
+                    f"MaskedLMDistillation.heads={self.heads} needs a hidden_size: layers taken from the teacher keep "
+                    "its heads; leave heads out, or give a width"
                 )
             there = depth(self.teacher)
             if there is not None:
@@ -118,6 +118,11 @@ class MaskedLMDistillation(Stage):
     def schedule(self) -> str:
         """Passes over one corpus; losses on another one, or in other pieces, are no measure of these."""
         return f"{self.epochs} epochs of {self.corpus.key}, {self.mask_rate:g} masked"
+
+    @property
+    def data_parallel(self) -> bool:
+        """Always: a step is made of micro-batches."""
+        return True
 
     @property
     def expands(self) -> bool:

@@ -134,8 +134,8 @@ def masked_lm(folder: Path, seed: int, whole: bool = False) -> Any:
     model, missing = _load(transformers.AutoModelForMaskedLM, folder)
     if missing and whole:
         raise UserError(
-            f"the model in {str(folder)!r} has no masked-language head: it lacks {', '.join(sorted(missing))}; train one "
-            "with MaskedLanguageModel first"
+            f"the model in {str(folder)!r} has no masked-language head: it lacks {', '.join(sorted(missing))}; train "
+            "one with MaskedLanguageModel first"
         )
     torch.manual_seed(seeds.derive(seed, "head"))
     tied = {id(parameter) for parameter in model.base_model.parameters()}
