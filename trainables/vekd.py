@@ -34,7 +34,7 @@ from trainables.training.batches import Batch, Packed
 from trainables.training.loop import Training
 from trainables.training.masking import Masking
 from trainables.training.optimizer import Recipe
-from trainables.training.students import Expansion
+from trainables.training.students import AddedPieces
 from trainables.training.vocabulary_expansion_losses import DISTILLED, Weighting
 
 #: AdamW's, as in the released code.
@@ -78,7 +78,7 @@ class Distillation:
 
     Attributes:
         student: The masked-language model that comes of it.
-        expansion: What the corpus's vocabulary has beyond the teacher's.
+        added: What the corpus's vocabulary has beyond the teacher's.
         model: What is trained: the student and, between widths, the projection of its hidden states.
         packed: The corpus.
 
@@ -105,17 +105,17 @@ class Distillation:
         heads.check(self._teacher, f"the teacher in {str(sources.teacher)!r}")
         base = tokenizers.load(sources.teacher)
         models.check_tokenizer(self._teacher, base, sources.teacher)
-        self.expansion = Expansion.of(base, tokenizer)
-        self.student: Any = _student(stage, self._teacher, self.expansion, sources)
+        self.added = AddedPieces.of(base, tokenizer)
+        self.student: Any = _student(stage, self._teacher, self.added, sources)
         width, wanted = (model.config.hidden_size for model in (self.student, self._teacher))
         self._projection = None if width == wanted else students.projection(width, wanted, stage.seed)
         trained = {"student": self.student} | ({} if self._projection is None else {"projection": self._projection})
         self.model: nn.Module = nn.ModuleDict(trained).to(device)
         self._teacher.to(device).eval().requires_grad_(False)
-        new = bool(self.expansion.parts)
+        new = bool(self.added.parts)
         # Columns of the teacher's matrix beyond its tokenizer's pieces stand for none of the student's new ones.
-        self._pieces = self.expansion.known if new else int(self._teacher.config.vocab_size)
-        known = self.expansion.known if new else None
+        self._pieces = self.added.known if new else int(self._teacher.config.vocab_size)
+        known = self.added.known if new else None
         self._masking = Masking.of(tokenizer, stage.mask_rate, known, stage.replacement == "mask")
         self.packed: Packed = packed_corpus.load(sources.pieces)
         _check_length(self.packed.limit, self._teacher, self.student)
@@ -165,13 +165,15 @@ class Distillation:
                 found[f"dev/{name}"] = value / count
         return found
 
-    def new_share(self) -> float:
+    def new_share(self) -> Generator[Progress, None, float]:
         """Share of the held-out positions that hold a new piece."""
         counts = torch.zeros(2, dtype=torch.int64)
-        for batch in batches.for_evaluation(self.packed.planned[self._held_out_rows], self.packed.limit):
+        plan = batches.for_evaluation(self.packed.planned[self._held_out_rows], self.packed.limit)
+        for step, batch in enumerate(plan, start=1):
             inputs = self.packed.inputs(dataclasses.replace(batch, rows=self._held_out_rows[batch.rows]), "cpu")
             there = inputs["attention_mask"].bool()
             counts += torch.stack([(self._masking.new(inputs["input_ids"]) & there).sum(), there.sum()])
+            yield Progress(step, len(plan), "count")
         new, every = counts.tolist()
         return float(new / every)
 
@@ -183,7 +185,7 @@ class Distillation:
         found = {name: torch.stack([value * passed.ordinary, passed.ordinary]) for name, value in passed.terms.items()}
         found.pop("mlm", None)
         groups = {"": torch.ones_like(passed.new)}
-        if self.expansion.parts:
+        if self.added.parts:
             groups |= {"_ordinary": ~passed.new, "_new": passed.new}
         for suffix, of_group in groups.items():
             count = of_group.sum()
@@ -263,7 +265,7 @@ class _Passed:
     right: Tensor
 
 
-def _student(stage: MaskedLMDistillation, teacher: Any, expansion: Expansion, sources: Sources) -> Any:
+def _student(stage: MaskedLMDistillation, teacher: Any, added: AddedPieces, sources: Sources) -> Any:
     """The student as it begins."""
     if sources.init is not None:
         return _given(stage, sources.init, tokenizers.load(sources.tokenizer))
@@ -275,8 +277,8 @@ def _student(stage: MaskedLMDistillation, teacher: Any, expansion: Expansion, so
                 f"MaskedLMDistillation.heads={stage.heads} with layers of the teacher must be its number, {there}; "
                 f"leave heads out, or give another hidden_size than the teacher's {own}"
             )
-        return students.from_layers(teacher, stage.layers, expansion, stage.new_embeddings, stage.seed)
-    return students.at_random(teacher, len(stage.layers), stage.hidden_size, stage.heads, expansion, stage.seed)
+        return students.from_layers(teacher, stage.layers, added, stage.new_embeddings, stage.seed)
+    return students.at_random(teacher, len(stage.layers), stage.hidden_size, stage.heads, added, stage.seed)
 
 
 def _given(stage: MaskedLMDistillation, folder: Path, tokenizer: tokenizers.Tokenizer) -> Any:
@@ -326,6 +328,8 @@ def run(stage: MaskedLMDistillation, context: Context) -> Run:
     )
     training = Training(objective, recipe, context)
     yield from training.run()
+    # Also a step after the last epoch at which an interruption can be noticed, before the epoch is judged.
+    new_share = yield from training.guarded(objective.new_share())
     if context.keep_model:
         models.save(objective.student, sources.tokenizer, context.folder / MODEL)
     metrics = {name: value for name, value in training.history[-1].items() if name.startswith("dev/")}
@@ -335,9 +339,9 @@ def run(stage: MaskedLMDistillation, context: Context) -> Run:
         "parameters": sum(parameter.numel() for parameter in student.parameters()),
         "layers": student.config.num_hidden_layers,
         "hidden_size": student.config.hidden_size,
-        "vocabulary": objective.expansion.size,
-        "new_pieces": len(objective.expansion.parts),
-        "new_share": objective.new_share(),
+        "vocabulary": objective.added.size,
+        "new_pieces": len(objective.added.parts),
+        "new_share": new_share,
         "max_length": objective.packed.limit,
         "examples": objective.sequences,
     }

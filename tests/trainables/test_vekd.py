@@ -73,7 +73,7 @@ def _masked(objective: Distillation, batch: Batch, epoch: int) -> tuple[dict[str
     pieces, there = inputs["input_ids"], inputs["attention_mask"].bool()
     chance = seeds.generator(objective._stage.seed, "mask", epoch, int(batch.rows[0]))
     inputs["input_ids"], chosen = objective._masking.apply(pieces, there, chance)
-    ordinary = there & (pieces < objective.expansion.known)
+    ordinary = there & (pieces < objective.added.known)
     return inputs, pieces, chosen, ordinary
 
 
@@ -107,7 +107,7 @@ def test_its_loss_is_that_of_the_paper(made: Made, tmp_path: Path, tolerance: fl
     objective.model.eval()  # no dropout, whose draws differ
     teacher = transformers.AutoModelForMaskedLM.from_pretrained(str(made.teacher)).eval()
     for epoch, batch in enumerate(objective.batches(0)[:3]):
-        assert (objective.packed.inputs(batch, "cpu")["input_ids"] >= objective.expansion.known).any()
+        assert (objective.packed.inputs(batch, "cpu")["input_ids"] >= objective.added.known).any()
         found, expected = objective.loss(batch, epoch), _by_the_book(objective, batch, epoch, teacher)
         assert float(found.detach()) == pytest.approx(float(expected.detach()), rel=1e-5)
         parameters = list(objective.model.parameters())
@@ -158,13 +158,13 @@ def test_distillation_sends_no_gradient_to_new_positions(made: Made, tmp_path: P
         assert gradient is not None
         assert gradient[new].any() == bool(mlm_weight)
         assert gradient[ordinary].any(dim=-1).all()
-        rows = objective.student.get_input_embeddings().weight.grad[objective.expansion.known :]
+        rows = objective.student.get_input_embeddings().weight.grad[objective.added.known :]
         assert rows.any() == bool(mlm_weight), "the teacher says nothing of new pieces, and none is ever seen"
 
 
 def test_a_batch_of_new_pieces_alone_learns_from_the_text(made: Made, tmp_path: Path) -> None:
     objective = made.objective(tmp_path, made.stage(made.more))
-    known = objective.expansion.known
+    known = objective.added.known
     objective.packed = dataclasses.replace(objective.packed, pieces=torch.full_like(objective.packed.pieces, known))
     loss = objective.loss(objective.batches(0)[0], 0)
     loss.backward()

@@ -26,7 +26,7 @@ _LAYER = re.compile(r"(?<=\.layer\.)\d+(?=\.)")
 
 
 @dataclasses.dataclass(frozen=True)
-class Expansion:
+class AddedPieces:
     """What a vocabulary has beyond a teacher's.
 
     Attributes:
@@ -43,7 +43,7 @@ class Expansion:
         return self.known + len(self.parts)
 
     @classmethod
-    def of(cls, base: Tokenizer, expanded: Tokenizer) -> Expansion:
+    def of(cls, base: Tokenizer, expanded: Tokenizer) -> AddedPieces:
         """Compares two tokenizers.
 
         Raises:
@@ -58,15 +58,15 @@ class Expansion:
                     f"piece {number} is {piece!r} in the teacher's vocabulary and {other} in the corpus's; tokenize "
                     "the corpus with the teacher's tokenizer, or with a WordPieceVocabulary whose base is the teacher"
                 )
-        added = new[len(old) :]
-        if added and type(base.backend.model).__name__ != "WordPiece":
+        further = new[len(old) :]
+        if further and type(base.backend.model).__name__ != "WordPiece":
             raise UserError(
                 f"the teacher's vocabulary is of kind {type(base.backend.model).__name__}, and only WordPiece ones can "
                 "be expanded; give the corpus the teacher's own tokenizer"
             )
         pieces = {piece: number for number, piece in enumerate(old)}
         unknown = base.wrapped.unk_token_id
-        return cls(len(old), tuple(parts_of(piece, pieces) or (unknown,) for piece in added))
+        return cls(len(old), tuple(parts_of(piece, pieces) or (unknown,) for piece in further))
 
     def extended(self, rows: Tensor, deviation: float | None, chance: torch.Generator) -> Tensor:
         """Rows of a matrix or bias, one per piece, with those of the new pieces.
@@ -114,13 +114,13 @@ def parts_of(piece: str, vocabulary: Mapping[str, int]) -> tuple[int, ...]:
     return tuple(found)
 
 
-def from_layers(teacher: Any, layers: Sequence[int], expansion: Expansion, new: str, seed: int) -> Any:
+def from_layers(teacher: Any, layers: Sequence[int], added: AddedPieces, new: str, seed: int) -> Any:
     """A student that begins with some of its teacher's layers.
 
     Args:
         teacher: A masked-language model of transformers.
         layers: Which, counted from 0.
-        expansion: Of the vocabulary.
+        added: What the student's vocabulary has beyond the teacher's.
         new: How embeddings and output biases of new pieces begin: ``mean`` or ``random``.
         seed: Of random ones.
 
@@ -131,7 +131,7 @@ def from_layers(teacher: Any, layers: Sequence[int], expansion: Expansion, new: 
         UserError: For a layer that the teacher lacks, with the number of those that it has.
     """
     check_layers(tuple(layers), teacher.config.num_hidden_layers)
-    pieces = expansion.size if expansion.parts else teacher.config.vocab_size
+    pieces = added.size if added.parts else teacher.config.vocab_size
     student = _made(teacher, {"num_hidden_layers": len(layers), "vocab_size": pieces}, seed)
     states = teacher.state_dict()
     vocabulary = _of_pieces(teacher)
@@ -141,13 +141,13 @@ def from_layers(teacher: Any, layers: Sequence[int], expansion: Expansion, new: 
         found = states[source]
         if source in vocabulary:
             deviation = None if new == "mean" else _deviation(teacher, value)
-            found = expansion.extended(found, deviation, seeds.generator(seed, "new pieces"))
+            found = added.extended(found, deviation, seeds.generator(seed, "new pieces"))
         taken[name] = found
     student.load_state_dict(taken)
     return student
 
 
-def at_random(teacher: Any, layers: int, hidden_size: int, heads: int | None, expansion: Expansion, seed: int) -> Any:
+def at_random(teacher: Any, layers: int, hidden_size: int, heads: int | None, added: AddedPieces, seed: int) -> Any:
     """A student of another width than its teacher's; its feed-forward layers keep their proportion to the width.
 
     Args:
@@ -155,7 +155,7 @@ def at_random(teacher: Any, layers: int, hidden_size: int, heads: int | None, ex
         layers: How many.
         hidden_size: Width.
         heads: Attention heads per layer; None for as many as the teacher has.
-        expansion: Of the vocabulary.
+        added: What the student's vocabulary has beyond the teacher's.
         seed: Of the weights.
 
     Returns:
@@ -178,7 +178,7 @@ def at_random(teacher: Any, layers: int, hidden_size: int, heads: int | None, ex
         "hidden_size": hidden_size,
         "num_attention_heads": own,
         inner: max(1, round(getattr(config, inner) * hidden_size / config.hidden_size)),
-        "vocab_size": expansion.size if expansion.parts else config.vocab_size,
+        "vocab_size": added.size if added.parts else config.vocab_size,
     }
     return _made(teacher, settings, seed)
 
@@ -215,10 +215,10 @@ def _numbered(tokenizer: Tokenizer) -> list[str]:
     """Pieces by number.
 
     Raises:
-        UserError: For numbers with gaps, which no expansion can follow.
+        UserError: For numbers with gaps, which no new piece can follow.
     """
     vocabulary = tokenizer.wrapped.get_vocab()
-    found = sorted(vocabulary, key=vocabulary.__getitem__)
+    found = tokenizer.pieces
     if len(found) != max(vocabulary.values()) + 1:
         raise UserError(
             f"the vocabulary has {len(found)} pieces and numbers up to {max(vocabulary.values())}; they must be "

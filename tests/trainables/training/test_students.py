@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from tests.trainables import tiny
 from trainables.errors import UserError
 from trainables.training import heads, models, students, tokenizers
-from trainables.training.students import Expansion
+from trainables.training.students import AddedPieces
 from trainables.training.tokenizers import Tokenizer
 
 NEW = ["studyteam", "##azole", "reportzz", "##qq", "\u00e9t\u00e9"]
@@ -36,7 +36,7 @@ def expanded(base: Path, folder: Path, new: list[str]) -> Path:
 
 @pytest.fixture(scope="module")
 def teacher_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six layers; its tokenizer's own vocab.txt lies there, as the expansion reads it."""
+    """Six layers; its tokenizer's own vocab.txt lies there, as the added reads it."""
     return tiny.bert(tmp_path_factory.mktemp("teacher"), layers=6)
 
 
@@ -46,9 +46,9 @@ def base(teacher_folder: Path) -> Tokenizer:
 
 
 @pytest.fixture(scope="module")
-def expansion(teacher_folder: Path, base: Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> Expansion:
+def added(teacher_folder: Path, base: Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> AddedPieces:
     folder = expanded(teacher_folder, tmp_path_factory.mktemp("expanded"), NEW)
-    return Expansion.of(base, tokenizers.load(folder))
+    return AddedPieces.of(base, tokenizers.load(folder))
 
 
 def _inputs(pieces: int) -> dict[str, torch.Tensor]:
@@ -60,7 +60,7 @@ def _inputs(pieces: int) -> dict[str, torch.Tensor]:
 def test_with_all_layers_a_student_is_its_teacher(make: Callable[[Path], Path], tmp_path: Path) -> None:
     folder = make(tmp_path)
     tokenizer = tokenizers.load(folder)
-    nothing = Expansion.of(tokenizer, tokenizer)
+    nothing = AddedPieces.of(tokenizer, tokenizer)
     teacher = models.masked_lm(folder, 0).eval()
     student = students.from_layers(teacher, (0, 1), nothing, "mean", 0).eval()
     inputs = _inputs(300)
@@ -88,9 +88,9 @@ def test_another_architecture_is_refused(tmp_path: Path) -> None:
         heads.check(model, "the teacher")
 
 
-def test_a_student_has_the_chosen_layers_and_the_head(teacher_folder: Path, expansion: Expansion) -> None:
+def test_a_student_has_the_chosen_layers_and_the_head(teacher_folder: Path, added: AddedPieces) -> None:
     teacher = models.masked_lm(teacher_folder, 0)
-    student = students.from_layers(teacher, (1, 4, 5), expansion, "mean", 0)
+    student = students.from_layers(teacher, (1, 4, 5), added, "mean", 0)
     assert student.config.num_hidden_layers == len(student.bert.encoder.layer) == 3
     for place, source in enumerate((1, 4, 5)):
         mine, theirs = (
@@ -103,36 +103,36 @@ def test_a_student_has_the_chosen_layers_and_the_head(teacher_folder: Path, expa
 
 
 def test_new_pieces_begin_as_the_mean_of_their_parts(
-    teacher_folder: Path, base: Tokenizer, expansion: Expansion, tmp_path: Path
+    teacher_folder: Path, base: Tokenizer, added: AddedPieces, tmp_path: Path
 ) -> None:
     """Embedding and output bias, so its logit is the mean of its parts'; and it stays so when saved."""
     teacher = models.masked_lm(teacher_folder, 0)
     with torch.no_grad():
         teacher.cls.predictions.bias.copy_(torch.randn(len(base.wrapped), generator=torch.Generator().manual_seed(1)))
-    made = students.from_layers(teacher, (0,), expansion, "mean", 0)
+    made = students.from_layers(teacher, (0,), added, "mean", 0)
     models.save(made, teacher_folder, tmp_path)
     for student in (made, transformers.AutoModelForMaskedLM.from_pretrained(str(tmp_path))):
-        known = expansion.known
+        known = added.known
         rows = student.get_input_embeddings().weight
         assert rows is student.get_output_embeddings().weight
         assert len(rows) == student.config.vocab_size == known + len(NEW)
         assert torch.equal(rows[:known], teacher.get_input_embeddings().weight)
         word = list(base.wrapped("studyteam", add_special_tokens=False)["input_ids"])
         assert len(word) > 1
-        for number, parts in zip((known, known + 1), (word, expansion.parts[1]), strict=True):
+        for number, parts in zip((known, known + 1), (word, added.parts[1]), strict=True):
             assert torch.allclose(rows[number], rows[list(parts)].mean(dim=0))
         logits = student.eval()(**_inputs(known)).logits
         assert torch.allclose(logits[..., known], logits[..., word].mean(dim=-1), atol=1e-5)
 
 
-def test_new_pieces_begin_at_random_by_option(teacher_folder: Path, expansion: Expansion) -> None:
+def test_new_pieces_begin_at_random_by_option(teacher_folder: Path, added: AddedPieces) -> None:
     teacher = models.masked_lm(teacher_folder, 0)
-    made = [students.from_layers(teacher, (0,), expansion, "random", seed) for seed in (0, 0, 1)]
-    first, again, other = (model.get_input_embeddings().weight[expansion.known :].detach() for model in made)
+    made = [students.from_layers(teacher, (0,), added, "random", seed) for seed in (0, 0, 1)]
+    first, again, other = (model.get_input_embeddings().weight[added.known :].detach() for model in made)
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
     assert float(first.std()) == pytest.approx(teacher.config.initializer_range, rel=0.3)
-    assert not made[0].get_output_embeddings().bias[expansion.known :].any()
+    assert not made[0].get_output_embeddings().bias[added.known :].any()
 
 
 @given(word=st.text("abcdefghijklmnopqrstuvwxyz", min_size=1, max_size=14))
@@ -154,45 +154,45 @@ def test_the_longest_match_comes_first() -> None:
     assert students.parts_of("##azolx", vocabulary) == ()
 
 
-def test_what_the_old_vocabulary_cannot_spell_begins_as_unknown(base: Tokenizer, expansion: Expansion) -> None:
-    assert expansion.parts[NEW.index("\u00e9t\u00e9")] == (base.wrapped.unk_token_id,)
-    assert expansion.size == expansion.known + len(NEW)
+def test_what_the_old_vocabulary_cannot_spell_begins_as_unknown(base: Tokenizer, added: AddedPieces) -> None:
+    assert added.parts[NEW.index("\u00e9t\u00e9")] == (base.wrapped.unk_token_id,)
+    assert added.size == added.known + len(NEW)
 
 
-def test_another_width_begins_at_random(teacher_folder: Path, expansion: Expansion) -> None:
+def test_another_width_begins_at_random(teacher_folder: Path, added: AddedPieces) -> None:
     teacher = models.masked_lm(teacher_folder, 0)
-    make = functools.partial(students.at_random, teacher, 3, 16, None, expansion)
+    make = functools.partial(students.at_random, teacher, 3, 16, None, added)
     student, again, other = make(0), make(0), make(1)
     config = student.config
     assert (config.hidden_size, config.num_attention_heads, config.intermediate_size) == (16, 2, 32)
-    assert (config.num_hidden_layers, config.vocab_size) == (3, expansion.size)
+    assert (config.num_hidden_layers, config.vocab_size) == (3, added.size)
     assert torch.equal(student.get_input_embeddings().weight, again.get_input_embeddings().weight)
     assert not torch.equal(student.get_input_embeddings().weight, other.get_input_embeddings().weight)
-    assert student(**_inputs(expansion.size)).logits.shape == (3, 12, expansion.size)
+    assert student(**_inputs(added.size)).logits.shape == (3, 12, added.size)
     layer = students.projection(16, 32, 0)
     assert layer.bias is None
     assert layer(torch.zeros(5, 16)).shape == (5, 32)
 
 
-def test_layers_that_the_teacher_lacks_are_refused(teacher_folder: Path, expansion: Expansion) -> None:
+def test_layers_that_the_teacher_lacks_are_refused(teacher_folder: Path, added: AddedPieces) -> None:
     teacher = models.masked_lm(teacher_folder, 0)
     with pytest.raises(UserError, match=r"layers=\[0, 5, 6, 11\] .* has 6 \(0 to 5\); leave out 6, 11"):
-        students.from_layers(teacher, (0, 5, 6, 11), expansion, "mean", 0)
+        students.from_layers(teacher, (0, 5, 6, 11), added, "mean", 0)
 
 
-def test_heads_divide_the_width(teacher_folder: Path, expansion: Expansion) -> None:
+def test_heads_divide_the_width(teacher_folder: Path, added: AddedPieces) -> None:
     teacher = models.masked_lm(teacher_folder, 0)
     with pytest.raises(UserError, match="=15 must be a multiple of the teacher's number of heads, 2; give heads=1"):
-        students.at_random(teacher, 1, 15, None, expansion, 0)
+        students.at_random(teacher, 1, 15, None, added, 0)
     with pytest.raises(UserError, match="hidden_size=16 must be a multiple of heads, 5; give heads=4"):
-        students.at_random(teacher, 1, 16, 5, expansion, 0)
-    assert students.at_random(teacher, 1, 15, 3, expansion, 0).config.num_attention_heads == 3
+        students.at_random(teacher, 1, 16, 5, added, 0)
+    assert students.at_random(teacher, 1, 15, 3, added, 0).config.num_attention_heads == 3
 
 
 def test_a_vocabulary_that_is_no_expansion_is_refused(teacher_folder: Path, base: Tokenizer, tmp_path: Path) -> None:
     larger = tokenizers.load(expanded(teacher_folder, tmp_path / "larger", NEW))
     with pytest.raises(UserError, match="is 'studyteam' in the teacher's vocabulary and missing in the corpus's"):
-        Expansion.of(larger, base)
+        AddedPieces.of(larger, base)
     lines = (teacher_folder / "vocab.txt").read_text().splitlines()
     lines[100], lines[101] = lines[101], lines[100]
     other = tmp_path / "other"
@@ -200,16 +200,16 @@ def test_a_vocabulary_that_is_no_expansion_is_refused(teacher_folder: Path, base
     shutil.copy(teacher_folder / "config.json", other)
     (other / "vocab.txt").write_text("\n".join(lines) + "\n")
     with pytest.raises(UserError, match=r"piece 100 is .*; tokenize the corpus with the teacher's tokenizer, or with"):
-        Expansion.of(base, tokenizers.load(other))
+        AddedPieces.of(base, tokenizers.load(other))
 
 
 def test_only_word_pieces_can_be_expanded(roberta: Path, tmp_path: Path) -> None:
     base = tokenizers.load(roberta)
-    assert Expansion.of(base, base).parts == ()
+    assert AddedPieces.of(base, base).parts == ()
     shutil.copytree(roberta, tmp_path / "more")
     path = tmp_path / "more" / "tokenizer.json"
     content: dict[str, Any] = json.loads(path.read_text())
     content["model"]["vocab"]["studyteam"] = len(base.wrapped)
     path.write_text(json.dumps(content))
     with pytest.raises(UserError, match="of kind BPE, and only WordPiece ones can be expanded"):
-        Expansion.of(base, tokenizers.load(tmp_path / "more"))
+        AddedPieces.of(base, tokenizers.load(tmp_path / "more"))
