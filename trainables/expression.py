@@ -106,6 +106,11 @@ class Stage:
         return ""
 
     @property
+    def data_parallel(self) -> bool:
+        """Whether several processes may train it together; how many do is a setting of the run, not of the key."""
+        return False
+
+    @property
     def unkeyed(self) -> dict[str, Any]:
         """Fields that its key has something else in place of; rows of two that differ in them are two."""
         return {}

@@ -3,16 +3,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import torch
 import transformers
 
 from tests.trainables.tiny import MemoryContext, finish, pretrained, run_with_stops
-from trainables import masked_lm
 from trainables.data import miniature
 from trainables.errors import UserError
 from trainables.masked_lm import run
 from trainables.stages import MaskedLanguageModel
-from trainables.training import tokenizers
 
 
 @pytest.fixture(scope="module")
@@ -57,29 +54,6 @@ def test_the_seed_changes_masks_and_order(bert: Path, corpus: Path, tmp_path: Pa
     for seed in (0, 1):
         finish(run(_stage(bert, corpus, seed=seed), MemoryContext(tmp_path / str(seed), bert)))
     assert _weights(tmp_path / "0") != _weights(tmp_path / "1")
-
-
-def test_text_is_packed_without_loss(bert: Path) -> None:
-    tokenizer = tokenizers.load(bert)
-    texts = miniature.corpus("general")[:40]
-    packed = masked_lm.pack(texts, tokenizer, 32)
-    rows = torch.split(packed.pieces, packed.planned.tolist())
-    assert [len(row) for row in rows[:-1]] == [32] * (len(rows) - 1)
-    shown = [piece for row in rows for piece in row[1:-1].tolist()]
-    separator = tokenizer.wrapped.sep_token_id
-    expected = [
-        piece
-        for text in texts
-        for piece in [*tokenizer.wrapped(text, add_special_tokens=False)["input_ids"], separator]
-    ]
-    assert shown == expected
-
-
-@pytest.mark.parametrize("rows", [2, 10, 51, 1000])
-def test_held_out_rows_are_never_trained_on(rows: int) -> None:
-    train, held_out = masked_lm.hold_out(rows)
-    assert sorted([*train.tolist(), *held_out.tolist()]) == list(range(rows))
-    assert len(held_out) == max(1, round(0.02 * rows))
 
 
 def test_too_little_text_is_refused(bert: Path, tmp_path: Path) -> None:

@@ -132,7 +132,7 @@ def read(name: str, task: Task) -> Splits:
         )
     columns = COLUMNS[task.name]
     with textfiles.at(f"hub:{name}"):
-        tables = _load(download(name), parse(name).config)
+        tables = load_tables(download(name), parse(name).config)
         found: dict[str, list[TextExample]] = {}
         for split in SPLITS:
             place = next((known for known in SPLIT_NAMES[split] if known in tables), None)
@@ -153,17 +153,20 @@ def _splits(found: dict[str, list[TextExample]], task: Task) -> dict[str, list[E
     return {split: list(examples) for split, examples in found.items()}
 
 
-def _load(folder: Path, config: str | None) -> Any:
+def load_tables(folder: Path, config: str | None, streaming: bool = False) -> Any:
     """The tables by split, from the downloaded files.
 
-    The library keeps a table of its own by the folder's path, which has the commit in it.
+    The library keeps a table of its own by the folder's path, which has the commit in it; not where it is streaming.
+
+    Raises:
+        UserError: For files or a configuration that ``datasets`` cannot read.
     """
     import datasets
 
     bars = datasets.are_progress_bars_disabled()
     datasets.disable_progress_bars()
     try:
-        return datasets.load_dataset(str(folder), config)
+        return datasets.load_dataset(str(folder), config, streaming=streaming)
     except Exception as error:  # the library raises many kinds; all name what is wrong with files or configuration
         raise UserError(f"datasets cannot read it: {error}") from error
     finally:

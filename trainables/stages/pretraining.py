@@ -103,7 +103,9 @@ class MaskedLanguageModel(Stage):
         init: The model to start from.
         data: Source of the task's text where ``corpus`` is ``task:NAME``.
         epochs: Passes over the corpus. None where ``steps`` are given.
-        batch_size: Sequences per step.
+        batch_size: Sequences per step, over all processes.
+        micro_batch_size: Sequences that go through the model together; the step's gradient is summed over them, and
+            several processes can share them. None takes the whole batch at once.
         learning_rate: Peak of the linear schedule.
         max_length: Word pieces per sequence.
         mask_rate: Share of tokens to predict.
@@ -119,6 +121,7 @@ class MaskedLanguageModel(Stage):
     data: str | None = field(default=None, metadata=LOCATED)
     epochs: int | None = 1
     batch_size: int = 32
+    micro_batch_size: int | None = None
     learning_rate: float = 1e-4
     max_length: int = 128
     mask_rate: float = 0.15
@@ -142,7 +145,7 @@ class MaskedLanguageModel(Stage):
 
     def check(self) -> None:
         """Refuses values out of range and an input without weights."""
-        rules.at_least(self, 1, "epochs", "steps", "batch_size")
+        rules.at_least(self, 1, "epochs", "steps", "batch_size", "micro_batch_size")
         rules.at_least(self, rules.SHORTEST, "max_length")
         rules.positive(self, "learning_rate", "clip_norm", "mask_rate")
         rules.share(self, "mask_rate", "warmup_ratio")
@@ -152,6 +155,11 @@ class MaskedLanguageModel(Stage):
     def fingerprints(self) -> dict[str, str]:
         """Hash of the corpus."""
         return {} if isinstance(self.corpus, Stage) else {"corpus": corpora.fingerprint(self.corpus, self.data)}
+
+    @property
+    def data_parallel(self) -> bool:
+        """Where there are micro-batches to share."""
+        return self.micro_batch_size is not None
 
     def label(self) -> str:
         """What is modelled, of a file or folder its last part."""

@@ -75,7 +75,7 @@ def test_unknown_corpora_are_refused(corpus: str, data: str | None, message: str
 
 def test_unreadable_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "notes.md").write_text("text")
-    with pytest.raises(UserError, match=r"notes.md' is no .txt or .txt.gz file"):
+    with pytest.raises(UserError, match=r"notes.md' is no .txt, .gz, .tar, .tar.gz or .tgz file"):
         corpora.fingerprint(str(tmp_path / "notes.md"))
     (tmp_path / "notes.md").unlink()
     with pytest.raises(UserError, match="holds no"):
