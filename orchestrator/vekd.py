@@ -93,7 +93,7 @@ DEFAULTS: Mapping[str, dict[str, Any]] = {
             {40_000: 1_000, 50_000: 1_500, 60_000: 2_000, 70_000: 2_500, 80_000: 3_000},
             heads=2,
         ),
-        "distilling": {"epochs": 10, "batch_size": 32, "micro_batch_size": 32, "learning_rate": 3e-3},
+        "distilling": {"epochs": 4, "batch_size": 32, "micro_batch_size": 32, "learning_rate": 3e-3},
         "adapting": {"steps": 400, "batch_size": 32, "learning_rate": 3e-3},
     },
 }
@@ -135,7 +135,7 @@ def parser() -> argparse.ArgumentParser:
     how.add_argument("--heads", type=int, metavar="N", help="attention heads of the student (the teacher's)")
     how.add_argument("--new-embeddings", choices=NEW_EMBEDDINGS, help="how new pieces' embeddings begin (mean)")
     how.add_argument("--replacement", choices=REPLACEMENTS, help="what stands for a chosen ordinary piece (bert)")
-    how.add_argument("--distil-epochs", type=int, metavar="N", help="passes over the corpus (5; mini: 10)")
+    how.add_argument("--distil-epochs", type=int, metavar="N", help="passes over the corpus (5; mini: 4)")
     how.add_argument("--distil-batch-size", type=int, metavar="N", help="sequences per step (240; mini: 32)")
     how.add_argument("--micro-batch-size", type=int, metavar="N", help="sequences at once (30; mini: 32)")
     how.add_argument("--distil-learning-rate", type=float, metavar="F", help="peak (5e-4; mini: 3e-3)")

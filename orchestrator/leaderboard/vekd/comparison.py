@@ -127,7 +127,8 @@ def _protocol(table: PaperTable, averaged: tuple[str, ...], theirs: Numbers) -> 
         return [_SPEED]
     if len(averaged) > 0 and (len(averaged) < len(table.tasks) or table.number is None):
         names = ", ".join(map(title, averaged))
-        return [f"Averages, the paper's beside ours too, are over what every method here has: {names}."]
+        both = ", the paper's beside ours too," if theirs else ""
+        return [f"Averages{both} are over what every method here has: {names}."]
     if misprinted := _misprinted(table, theirs):
         return [f"Averages that are printed otherwise than their cells give: {', '.join(misprinted)}."]
     return []
