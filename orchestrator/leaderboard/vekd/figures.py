@@ -13,6 +13,7 @@ from orchestrator.leaderboard.vekd.comparison import title
 from orchestrator.vekd_averages import AVERAGE, average
 from orchestrator.vekd_figures import Curve, PaperFigure
 from orchestrator.vekd_recipes import DISTILLED
+from orchestrator.wording import counted
 from search_spaces.vekd import BASE_VOCABULARY
 from trainables.errors import UserError, did_you_mean
 
@@ -74,7 +75,7 @@ def draw(rows: pd.DataFrame, figure: PaperFigure, sweep: str | None = None) -> D
             points |= _panels(figure, curve, value, _at(mine, figure, curve, value))
     missing = len(figure.shows) * len(figure.curves) * len(figure.values) - len(points)
     notes = [f"The paper prints no numbers of Figure {figure.number}; bars are standard deviations over seeds."]
-    notes += [f"{missing} points are not finished yet."] if missing else []
+    notes += [f"{counted(missing, 'point')} {'is' if missing == 1 else 'are'} not finished yet."] if missing else []
     notes += [f"The average is over {', '.join(map(title, figure.tasks))}."] if AVERAGE in figure.shows else []
     return Drawn(figure, chosen, points, tuple(notes))
 
