@@ -101,14 +101,14 @@ def _cutter(tokenizer: Tokenizer, label: str) -> Cutter:
     model = form["model"]
     if model.get("type") != "WordPiece" or form["pre_tokenizer"] is None:
         raise UserError(
-            f"WordPieceVocabulary.base={label} has a tokenizer of type {model.get('type')}; it must be of type WordPiece "
-            "that cuts text to words first, like BERT's"
+            f"WordPieceVocabulary.base={label} has a tokenizer of type {model.get('type')}; it must be of type "
+            "WordPiece and cut text to words first, like BERT's"
         )
     numbers = sorted(tokenizer.wrapped.get_vocab().values())
     if numbers != list(range(len(numbers))):
         raise UserError(
-            f"WordPieceVocabulary.base={label} has {len(numbers)} pieces with numbers up to {numbers[-1]}; there must be "
-            "no gap, so that new ones can follow (a piece that stands twice in vocab.txt makes one)"
+            f"WordPieceVocabulary.base={label} has {len(numbers)} pieces with numbers up to {numbers[-1]}; there must "
+            "be no gap, so that new ones can follow (a piece that stands twice in vocab.txt makes one)"
         )
     return Cutter(model["unk_token"], model["continuing_subword_prefix"], model["max_input_chars_per_word"])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import multiprocessing
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from trainables.data import miniature
 from trainables.errors import UserError
 from trainables.expression import Stage
 from trainables.stages import FineTune, MaskedLanguageModel, MaskedLMDistillation, RandomInit, TokenizedCorpus
-from trainables.training import seeds
+from trainables.training import parallel, seeds
 from trainables.training.batches import Batch
 from trainables.vekd import Distillation, Sources, run
 
@@ -369,3 +370,40 @@ def test_a_corpus_in_other_pieces_is_refused(made: Made, tmp_path: Path, roberta
         UserError, match="tokenize the corpus with the teacher's tokenizer, or with a WordPieceVocabulary"
     ):
         Distillation(stage, Sources.of(stage, MemoryContext(tmp_path / "run", roberta, inputs=made.inputs)), "cpu")
+
+
+# --- two processes ---------------------------------------------------------------------------------------------------
+
+
+def _second(made: Made, stage: MaskedLMDistillation, meeting: parallel.Meeting, folder: Path) -> None:
+    """Runs a stage as the process of rank 1."""
+    torch.set_num_threads(1)
+    group = parallel.Group(meeting, 1)
+    finish(run(stage, made.context(folder, world=group)))
+    group.close()
+
+
+def test_two_processes_give_the_loss_curve_of_one(made: Made, tmp_path: Path) -> None:
+    """Over gloo, with a micro-batch too many for an even share, dropout, and a projection."""
+    stage = made.stage(made.more, hidden_size=16, batch_size=12, tolerance=0.1)
+    _, alone = finish(run(stage, made.context(tmp_path / "alone")))
+    meeting, store = parallel.host("127.0.0.1", 2)
+    other = multiprocessing.get_context("spawn").Process(target=_second, args=(made, stage, meeting, tmp_path / "1"))
+    other.start()
+    try:
+        group = parallel.Group(meeting, 0, store)
+        _, together = finish(run(stage, made.context(tmp_path / "0", world=group)))
+        group.close()
+    finally:
+        other.join(60)
+    assert other.exitcode == 0
+    assert len(together.history) == len(alone.history) == 2
+    for own, expected in zip(together.history, alone.history, strict=True):
+        assert own == pytest.approx(expected, rel=1e-4, abs=1e-6)
+    assert together.facts == alone.facts
+    both = [
+        transformers.AutoModelForMaskedLM.from_pretrained(str(tmp_path / name / "model")).state_dict()
+        for name in ("alone", "0")
+    ]
+    for name, value in both[0].items():
+        assert torch.allclose(value, both[1][name], atol=1e-5), name

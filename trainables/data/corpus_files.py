@@ -15,7 +15,7 @@ import tarfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 from trainables.errors import UserError
 
@@ -88,7 +88,7 @@ def _lines(path: Path) -> Iterator[str]:
 
 
 def _first_other_byte(path: Path) -> str:
-    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
+    with _opened(path) as file:
         for number, line in enumerate(file, start=1):
             try:
                 line.decode("utf-8")
@@ -99,11 +99,19 @@ def _first_other_byte(path: Path) -> str:
 
 def _members(path: Path) -> Iterator[str]:
     # As a stream: a compressed archive cannot be read in any other order without unpacking it again and again.
-    with tarfile.open(path, "r|*") as archive:
+    with _opened(path) as file, tarfile.open(fileobj=file, mode="r|") as archive:
         while (member := archive.next()) is not None:
-            archive.members = []  # type: ignore[attr-defined]  # it remembers every header otherwise: a gigabyte for two million abstracts
+            # It remembers every header otherwise: a gigabyte for two million abstracts.
+            archive.members = []  # type: ignore[attr-defined]
             if member.isfile() and (text := _text(path, member, archive.extractfile(member))):
                 yield text
+        # Where a header is cut off, tarfile takes that for the end.
+        if path.suffix == ".tar" and path.stat().st_size < archive.offset + tarfile.BLOCKSIZE:
+            raise tarfile.ReadError("its end is missing")
+
+
+def _opened(path: Path) -> IO[bytes]:
+    return path.open("rb") if path.suffix in (".tar", ".txt") else cast(IO[bytes], gzip.open(path, "rb"))
 
 
 def _text(path: Path, member: tarfile.TarInfo, file: IO[bytes] | None) -> str:

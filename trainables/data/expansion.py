@@ -4,6 +4,10 @@ The tokenizers library trains a word-piece vocabulary on the domain's words, as 
 2021; Gao et al. 2024). Most of its pieces are only steps on the way to longer ones, or are in the base already. So the
 rest are tried out: with all of them beside the base's, every word of the corpus is cut to pieces, and each new piece is
 credited with the pieces that the words need less for it. The worse half goes, until as many are left as are wanted.
+
+Measured on half of OHSUMED (3,700 abstracts) and BERT's vocabulary, on the other half: 1,000 new pieces leave 90.9% of
+the pieces, the trainer's first 1,000 new ones 95.1%; 5,000 leave 85.8% against 87.2%. Dropping a tenth at a time
+instead of half gains less than 0.1%. Nearly all that are chosen are whole words.
 """
 
 from __future__ import annotations

@@ -115,11 +115,6 @@ class MaskedLMDistillation(Stage):
                 check_layers(self.layers, there)
 
     @property
-    def schedule(self) -> str:
-        """Passes over one corpus; losses on another one, or in other pieces, are no measure of these."""
-        return f"{self.epochs} epochs of {self.corpus.key}, {self.mask_rate:g} masked"
-
-    @property
     def data_parallel(self) -> bool:
         """Always: a step is made of micro-batches."""
         return True
