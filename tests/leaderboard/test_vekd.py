@@ -31,6 +31,7 @@ from search_spaces import vekd as spaces
 from tests.leaderboard.synthetic import frame, result, row
 from tests.orchestrator.test_vekd_recipes import CHOSEN, experiment
 from trainables.errors import UserError
+from trainables.stages import WordPieceVocabulary
 
 #: Typed from the paper, rows as printed; the tasks are in the order of its tables.
 PAPER = {
@@ -235,6 +236,13 @@ def test_averages_of_an_unfinished_table_are_over_what_every_method_has() -> Non
     assert text(comparison.ours[Place("BERT-base", "ddi")], "score") == "failed"
 
 
+def test_what_a_vocabulary_brought_is_noted() -> None:
+    columns = {"vocabulary_size": 60_000, "new_pieces": 29_000, "corpus_ratio": 0.8}
+    rows = [cell(task, 80.0, EXPANDED, "student_l6h768", "bert_base", **columns) for task in ("hoc", "gad")]
+    comparison = compare(frame(rows), vekd_tables.get(1))
+    assert "29,000 new pieces make the corpus 20% shorter (VE-KD)." in comparison.notes
+
+
 def test_trials_of_a_search_are_no_cells() -> None:
     trial = cell("hoc", 99.0, EXPANDED, "student_l6h768", "bert_base", trial=3, study="search")
     assert compare(frame([trial]), vekd_tables.get(1)).sweep is None
@@ -284,6 +292,9 @@ def built(method: str, **setting: Any) -> dict[str, Any]:
     results = {one.key: result("micro_f1", 0.5) for one in recipe.stage.walk()}
     pretrained = getattr(recipe.stage, "init")  # noqa: B009
     results[pretrained.key]["metrics"]["dev/loss"] = 3.25
+    for stage in recipe.stage.walk():
+        if isinstance(stage, WordPieceVocabulary):
+            results[stage.key]["facts"] |= {"new_pieces": 500, "ratio": 0.625}
     return building.build("sweep", recipe, results)
 
 
@@ -299,12 +310,14 @@ def test_rows_say_what_their_model_was_pretrained_by() -> None:
         "pretraining_epochs": 2,
         "pretraining_layers": 2,
         "pretraining_loss": 3.25,
+        "new_pieces": 500,
+        "corpus_ratio": 0.625,
         "adaptation_steps": None,
         "epochs": 1,
     }
     assert {name: made[name] for name in wanted} == wanted
     plain = built(DISTILLED)
-    assert (plain["vocabulary_size"], plain["tolerance"]) == (None, 0.0)
+    assert (plain["vocabulary_size"], plain["tolerance"], plain["new_pieces"]) == (None, 0.0, None)
 
 
 def test_rows_of_adapted_models_say_both() -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 
 _EQUAL = 1e-9
+_THOUSANDS = 10_000  # vocabulary sizes from which on papers write 60k
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,7 +128,7 @@ def axis(figure: PaperFigure, value: float) -> str:
         return f"{value:g}"
     if value == BASE_VOCABULARY:
         return "base"
-    return f"{value / 1_000:g}k"
+    return f"{value / 1_000:g}k" if value >= _THOUSANDS else f"{value:g}"
 
 
 def block(drawn: Drawn) -> RenderableType:
