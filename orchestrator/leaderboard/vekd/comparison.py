@@ -162,10 +162,10 @@ def _runs(table: PaperTable, rows: pd.DataFrame) -> list[str]:
         parts += [f"{name} {' | '.join(sorted(values))}"] if values and name else []
     said = f"; {', '.join(parts)}" if parts else ""
     found = [f"Ours are means over seeds, with standard deviation and their number{said}."]
-    for brought, part in rows[rows["new_pieces"].notna()].groupby(["new_pieces", "corpus_ratio"]):
-        new, ratio = (float(number) for number in brought)
+    for (_, _), part in rows[rows["new_pieces"].notna()].groupby(["new_pieces", "corpus_ratio"]):
+        new, ratio = int(part["new_pieces"].iloc[0]), float(part["corpus_ratio"].iloc[0])
         lines = ", ".join(dict.fromkeys(part["line"]))
-        found.append(f"{int(new):,} new pieces make the corpus {1 - ratio:.0%} shorter ({lines}).")
+        found.append(f"{new:,} new pieces make the corpus {1 - ratio:.0%} shorter ({lines}).")
     unfinished = rows.groupby(["line", "task"])["score"].count()
     if (unfinished == 0).any():
         found.append(f"Cells without a finished run say what became of it: {int((unfinished == 0).sum())}.")
