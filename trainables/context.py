@@ -43,11 +43,13 @@ class Result:
         metrics: Final metrics as fractions, named ``split/metric`` (``test/f1``).
         history: One entry per epoch: epoch, step, loss, metrics.
         facts: Other figures of the run: parameters, steps, tokens, precision, device.
+        measured: What depends on the machine and the moment, as speeds do; kept with the cost.
     """
 
     metrics: dict[str, float]
     history: list[dict[str, float]] = dataclasses.field(default_factory=list)
     facts: dict[str, Any] = dataclasses.field(default_factory=dict)
+    measured: dict[str, float] = dataclasses.field(default_factory=dict)
 
 
 #: A stage's implementation is ``def run(stage, context) -> Run``: yields Progress, returns a Result.

@@ -248,6 +248,7 @@ class Execution:
                 "history": found.history,
                 "facts": found.facts,
                 "cost": {
+                    **found.measured,
                     "seconds": round(seconds, 3),
                     "gpu_seconds": round(seconds * self.job.gpu_fraction * self.job.workers, 3),
                     "peak_memory_bytes": machine.peak_memory(self._context.device),

@@ -47,6 +47,7 @@ class Stage:
         stored: Whether running it makes a folder in the store. ``Pretrained`` is only a name for
             weights that lie elsewhere, so it is never run.
         makes_model: Whether the finished folder holds weights that another stage can start from.
+        uses_device: Whether it runs a model, so that a GPU helps.
         prunable: Whether a search may stop it early. Its history then counts comparable training as ``resource``; it
             has ``epochs``, and its checkpoints have the ``history`` of those that are behind it.
     """
@@ -55,6 +56,7 @@ class Stage:
     implementation: ClassVar[str] = ""
     stored: ClassVar[bool] = True
     makes_model: ClassVar[bool] = True
+    uses_device: ClassVar[bool] = True
     prunable: ClassVar[bool] = False
 
     def __init_subclass__(cls, **options: Any) -> None:

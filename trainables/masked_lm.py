@@ -16,6 +16,7 @@ from trainables.errors import UserError
 from trainables.stages import MaskedLanguageModel, TokenizedCorpus
 from trainables.training import batches, devices, losses, models, packed_corpus, seeds, tokenizers
 from trainables.training.batches import Batch, Packed
+from trainables.training.classification import given
 from trainables.training.loop import Training
 from trainables.training.masking import Masking
 from trainables.training.optimizer import Recipe
@@ -59,9 +60,13 @@ class MaskedModelling:
         return {"train": len(self._train_rows), "dev": len(self._held_out_rows)}
 
     def batches(self, epoch: int) -> Sequence[Batch]:
-        """Every sequence but those held out, once."""
+        """Every sequence but those held out, once; where steps are counted, a part of them."""
         lengths = self.packed.planned[self._train_rows]
-        plan = batches.for_training(lengths, self._stage.batch_size, self.max_length, self._stage.seed, epoch)
+        size, seed, steps = self._stage.batch_size, self._stage.seed, self._stage.steps
+        if steps is None:
+            plan = batches.for_training(lengths, size, self.max_length, seed, epoch)
+        else:
+            plan = batches.for_steps(lengths, size, self.max_length, seed, epoch, steps // batches.parts_of(steps))
         return [dataclasses.replace(batch, rows=self._train_rows[batch.rows]) for batch in plan]
 
     def loss(self, batch: Batch, epoch: int) -> Tensor:
@@ -110,7 +115,7 @@ def _tokenized(
 
 
 def run(stage: MaskedLanguageModel, context: Context) -> Run:
-    """Trains and writes ``model/``; the last epoch is kept.
+    """Trains and writes ``model/``; the last epoch is kept. Where steps are counted, an epoch is a part of them.
 
     Raises:
         UserError: For a model or corpus that cannot be used.
@@ -120,7 +125,7 @@ def run(stage: MaskedLanguageModel, context: Context) -> Run:
     start = context.model_folder(stage.init)
     objective = MaskedModelling(stage, start, context)
     recipe = Recipe(
-        epochs=stage.epochs,
+        epochs=given(stage.epochs) if stage.steps is None else batches.parts_of(stage.steps),
         learning_rate=stage.learning_rate,
         warmup_ratio=stage.warmup_ratio,
         weight_decay=stage.weight_decay,

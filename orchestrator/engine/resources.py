@@ -18,7 +18,14 @@ from trainables.data import pretrained
 from trainables.errors import UserError
 from trainables.expression import Stage
 from trainables.machine import CUDA_CONTEXT
-from trainables.stages import Pretrained, RandomInit
+from trainables.stages import (
+    MaskedLanguageModel,
+    MaskedLMDistillation,
+    Pretrained,
+    RandomInit,
+    TokenizedCorpus,
+    WordPieceVocabulary,
+)
 
 #: Trials per GPU that Ray can tell apart and that still gain speed; equal fractions let workers be reused.
 PACKINGS = (8, 6, 4, 3, 2, 1)
@@ -94,10 +101,11 @@ class Shares:
     def gpu(self, stage: Stage, cluster: Cluster, factor: float = 1.0) -> float:
         """A stage's GPU share: as asked for or estimated, times ``factor`` after it ran out of memory.
 
-        One that starts from no weights (random ones, a mean over folds) needs none. Of a stage with several
-        processes it is that of each, a whole one: they wait for each other, so none may have a slower neighbour.
+        One that starts from no weights (random ones, a mean over folds) or runs no model (a vocabulary) needs none. Of
+        a stage with several processes it is that of each, a whole one: they wait for each other, so none may have a
+        slower neighbour.
         """
-        if not cluster.gpus or not stage.starts_from:
+        if not cluster.gpus or not stage.starts_from or not stage.uses_device:
             return 0.0
         if self.workers_of(stage) > 1:
             return 1.0
@@ -216,12 +224,21 @@ def estimate_memory(stage: Stage) -> int:
     per_layer = 4 * hidden * hidden + 2 * hidden * intermediate + 13 * hidden
     parameters = (vocabulary + positions + 2) * hidden + layers * per_layer
     fields: dict[str, Any] = vars(stage)
-    rows = fields.get("batch_size") or 32
+    rows, length = fields.get("batch_size") or 32, fields.get("max_length") or positions
     rows = min(rows, fields.get("micro_batch_size") or rows)
-    tokens = rows * min(fields.get("max_length") or positions, positions)
+    if isinstance(fields.get("corpus"), TokenizedCorpus):  # its rows are packed to its own length
+        length = fields["corpus"].max_length
+    tokens = rows * min(length, positions)
     activations = tokens * layers * hidden * ACTIVATION_BYTES
-    if type(stage).__name__ == "MaskedLanguageModel":
+    if isinstance(stage, MaskedLanguageModel):
         activations += tokens * vocabulary * 6  # logits in half precision, and in single for the loss
+    if isinstance(stage, MaskedLMDistillation):
+        tokenizer = stage.corpus.tokenizer
+        wide = tokenizer.size if isinstance(tokenizer, WordPieceVocabulary) else vocabulary
+        parameters += (wide - vocabulary) * hidden
+        # The student's logits and the teacher's on every position, and both distributions. That the student is smaller
+        # than its teacher, whose shape is counted here, makes up for the teacher's own weights.
+        activations += tokens * (wide + 3 * vocabulary) * 6
     return int(HEADROOM * (parameters * BYTES_PER_PARAMETER + activations)) + CUDA_CONTEXT
 
 

@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from orchestrator.leaderboard import schema
+from orchestrator.leaderboard import pretraining, schema
 from orchestrator.recipe import Recipe
 from trainables.data import tasks
 from trainables.errors import UserError
 from trainables.expression import Stage
-from trainables.stages import CrossValidation, Evaluation
+from trainables.stages import CrossValidation, Evaluation, InferenceSpeed
 
 #: ``result.json`` by stage key.
 Results = Mapping[str, Mapping[str, Any]]
@@ -58,6 +58,7 @@ def build(
         row.update(_class_accuracies(result))
         row.update(_teacher_and_student(stage, row["metric"], row["score"], results))
         row.update(_cost(stage, result, results))
+        row.update(pretraining.scores(_trained(_parts(stage)[0]), results))
     row.update(_agreed([_hyperparameters(part) for part in _parts(stage)]))
     row.update(_provenance(result, [results.get(part.key, {}) for part in _parts(stage)] if result else []))
     return row
@@ -138,7 +139,7 @@ def _mean_percent(stages: Sequence[Stage | None], metric: str, results: Results)
 
 
 def _hyperparameters(stage: Stage) -> dict[str, Any]:
-    trained = stage.model if isinstance(stage, Evaluation) else stage
+    trained = _trained(stage)
     values = _fields(trained, schema.HYPERPARAMETERS)
     if isinstance(stage, Evaluation):
         values["transfer_task"] = stage.solves
@@ -149,7 +150,12 @@ def _hyperparameters(stage: Stage) -> dict[str, Any]:
         values |= _fields(stage.teacher, schema.TEACHER_HYPERPARAMETERS, schema.TEACHER)
     if hasattr(stage, "student"):
         values |= _fields(stage.student, schema.STUDENT_HYPERPARAMETERS, schema.STUDENT)
-    return values
+    return values | pretraining.hyperparameters(trained)
+
+
+def _trained(stage: Stage) -> Stage:
+    """What a root stage evaluates or measures; any other is what is trained itself."""
+    return stage.model if isinstance(stage, Evaluation | InferenceSpeed) else stage
 
 
 def _agreed(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -172,6 +178,8 @@ def _cost(stage: Stage, result: Mapping[str, Any], results: Results) -> dict[str
         "inherited_seconds": math.fsum(ancestor.get("cost", {}).get("seconds", 0.0) for ancestor in ancestors),
         "gpu_seconds": own.get("gpu_seconds"),
         "peak_memory_bytes": own.get("peak_memory_bytes"),
+        "speedup": own.get("speedup"),
+        "examples_per_second": own.get("examples_per_second"),
     }
 
 

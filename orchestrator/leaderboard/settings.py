@@ -13,7 +13,12 @@ if TYPE_CHECKING:
 _SETTINGS = [
     *(
         column.name
-        for columns in (schema.HYPERPARAMETERS, schema.TEACHER_HYPERPARAMETERS, schema.STUDENT_HYPERPARAMETERS)
+        for columns in (
+            schema.HYPERPARAMETERS,
+            schema.TEACHER_HYPERPARAMETERS,
+            schema.STUDENT_HYPERPARAMETERS,
+            schema.PRETRAINING_HYPERPARAMETERS,
+        )
         for column in columns
     ),
     "study",

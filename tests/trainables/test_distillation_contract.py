@@ -21,6 +21,7 @@ from trainables.stages import (
     CrossValidation,
     Evaluation,
     FineTune,
+    InferenceSpeed,
     KLDistillation,
     MultiTeacherDistillation,
     SoftLabelDistillation,
@@ -171,3 +172,25 @@ class TestEvaluation(StageSuite):
     @classmethod
     def stage(cls) -> Stage:
         return Evaluation(fine_tuned("fpb"), "fts", "mini")
+
+
+class TestInferenceSpeed(StageSuite):
+    saves_checkpoints = False  # an interrupted measurement is begun again
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def stage(cls) -> Stage:
+        smaller = fine_tuned("gad", random_init(hidden_size=8))
+        return InferenceSpeed(smaller, fine_tuned("gad"), examples=40, rounds=2)
+
+    def test_it_has_the_models_score_and_speeds_among_its_costs(self, stage: Stage, finished: Store) -> None:
+        assert isinstance(stage, InferenceSpeed)
+        result, model = finished.result(stage.key), finished.result(stage.model.key)
+        assert result is not None
+        assert model is not None
+        assert result["metrics"] == model["metrics"]
+        assert 0.1 < result["cost"]["speedup"] < 10
+        assert result["cost"]["examples_per_second"] > 0
+        assert result["facts"]["examples"] == 40
+        assert result["facts"]["parameters"] < result["facts"]["baseline_parameters"]
+        assert result["facts"]["tokens"] == result["facts"]["baseline_tokens"]  # one vocabulary

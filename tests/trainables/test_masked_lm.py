@@ -78,3 +78,16 @@ def test_micro_batches_mask_different_pieces_and_learn(bert: Path, corpus: Path,
     _, whole = finish(run(_stage(bert, corpus, epochs=4), MemoryContext(tmp_path / "whole", bert)))
     assert result.facts["tokens"] == whole.facts["tokens"]
     assert result.history[-1]["step"] == whole.history[-1]["step"]
+
+
+def test_steps_stand_instead_of_epochs_and_leave_other_keys_alone(bert: Path, corpus: Path) -> None:
+    by_epochs = _stage(bert, corpus, epochs=1)
+    assert "steps" not in by_epochs.canonical()["fields"]
+    assert _stage(bert, corpus, epochs=1, steps=None).key == by_epochs.key
+    by_steps = _stage(bert, corpus, epochs=1, steps=7)
+    assert (by_steps.epochs, by_steps.steps) == (None, 7)
+    assert _stage(bert, corpus, epochs=None, steps=7).key == by_steps.key
+    with pytest.raises(UserError, match="epochs=3 and steps=7; give one of both"):
+        _stage(bert, corpus, epochs=3, steps=7)
+    with pytest.raises(UserError, match="neither epochs nor steps"):
+        _stage(bert, corpus, epochs=None)

@@ -13,6 +13,7 @@ from trainables.stages.distillation import ActivationBoundaryDistillation, KLDis
 from trainables.stages.finetuning import CrossValidation, FineTune
 from trainables.stages.multi_teacher import MultiTeacherDistillation
 from trainables.stages.pretraining import MaskedLanguageModel, Pretrained, RandomInit
+from trainables.stages.speed import InferenceSpeed
 from trainables.stages.text import TokenizedCorpus, WordPieceVocabulary
 from trainables.stages.transfer import Evaluation, SoftLabelDistillation
 from trainables.stages.vocabulary_expansion import MaskedLMDistillation
@@ -22,6 +23,7 @@ __all__ = [
     "CrossValidation",
     "Evaluation",
     "FineTune",
+    "InferenceSpeed",
     "KLDistillation",
     "MaskedLMDistillation",
     "MaskedLanguageModel",

@@ -43,6 +43,7 @@ class WordPieceVocabulary(Stage):
 
     implementation: ClassVar[str] = "trainables.vocabulary:run"
     makes_model: ClassVar[bool] = False
+    uses_device: ClassVar[bool] = False
 
     def check(self) -> None:
         """Refuses values out of range and a base without a tokenizer."""
@@ -89,6 +90,7 @@ class TokenizedCorpus(Stage):
 
     implementation: ClassVar[str] = "trainables.tokenized_corpus:run"
     makes_model: ClassVar[bool] = False
+    uses_device: ClassVar[bool] = False
 
     def check(self) -> None:
         """Refuses values out of range and what has no tokenizer."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from trainables.data import pretrained
 from trainables.errors import UserError
 from trainables.expression import Stage
 from trainables.stages import rules
+from trainables.stages.pretraining import Pretrained, RandomInit
 from trainables.stages.text import TokenizedCorpus, WordPieceVocabulary
 
 #: How new pieces' embeddings begin: as the mean of what the old vocabulary makes of them, or at random.
@@ -29,9 +31,10 @@ class MaskedLMDistillation(Stage):
         corpus: The text in pieces, of the teacher's tokenizer or one that expands it.
         init: The student's first weights; None takes the teacher's ``layers``.
         layers: Those of the teacher that the student begins with, counted from 0; how many there are is its depth.
-        hidden_size: The student's width; None is the teacher's. Of another width it begins at random, and learns a
-            projection of its hidden states (appendix D). Not given with ``init``.
-        heads: The student's attention heads; None keeps the teacher's number.
+            Not looked at with ``init``.
+        hidden_size: The student's width; None is the teacher's. Of another width it begins at random, its feed-forward
+            layers in proportion, and learns a projection of its hidden states (appendix D). Not given with ``init``.
+        heads: The student's attention heads, of another width than its teacher; None keeps the teacher's number.
         new_embeddings: ``mean`` or ``random``.
         replacement: ``bert`` or ``mask``.
         mask_rate: Share of ordinary pieces to predict.
@@ -96,10 +99,20 @@ class MaskedLMDistillation(Stage):
             )
         if self.init is not None:
             rules.starts_from_model(self, self.init)
-            if self.hidden_size is not None:
+            for name in ("hidden_size", "heads"):
+                if getattr(self, name) is not None:
+                    raise UserError(
+                        f"MaskedLMDistillation.{name}={getattr(self, name)} is init's already; leave one of them out"
+                    )
+        elif self.hidden_size is None:
+            if self.heads is not None:
                 raise UserError(
-                    f"MaskedLMDistillation.hidden_size={self.hidden_size} is init's already; leave one of them out"
+                    f"MaskedLMDistillation.heads={self.heads} needs a hidden_size: layers taken from the teacher keep "
+                    "its heads; leave heads out, or give a width"
                 )
+            there = depth(self.teacher)
+            if there is not None:
+                check_layers(self.layers, there)
 
     @property
     def data_parallel(self) -> bool:
@@ -115,3 +128,30 @@ class MaskedLMDistillation(Stage):
         """What is distilled on what."""
         what = f"VE-KD of {self.corpus.tokenizer.size:,}" if self.expands else "DistilBERT"  # type: ignore[attr-defined]
         return f"{what} on {self.corpus.name} from {self.teacher.label()}"
+
+
+def depth(stage: Stage | None) -> int | None:
+    """How many layers a model has; None where only its weights tell."""
+    if isinstance(stage, Pretrained):
+        return pretrained.layers(stage.name)
+    if isinstance(stage, RandomInit):
+        return stage.layers
+    if isinstance(stage, MaskedLMDistillation) and stage.init is None:
+        return len(stage.layers)
+    start = getattr(stage, "init", None)
+    return None if start is None else depth(start)
+
+
+def check_layers(layers: tuple[int, ...], there: int) -> None:
+    """Refuses layers that a teacher lacks.
+
+    Args:
+        layers: Which are taken, counted from 0.
+        there: How many it has.
+    """
+    lacking = [str(layer) for layer in layers if layer >= there]
+    if lacking:
+        raise UserError(
+            f"MaskedLMDistillation.layers={list(layers)} must be layers of the teacher, which has {there} "
+            f"(0 to {there - 1}); leave out {', '.join(lacking)}"
+        )

@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 from orchestrator.engine import resources
 from orchestrator.engine.resources import PACKINGS, Capacity, Cluster, Request, Shares, estimate_memory, packed_fraction
 from trainables.errors import UserError
-from trainables.stages import CrossValidation, FineTune, MaskedLanguageModel, Pretrained, RandomInit
+from trainables.stages import (
+    CrossValidation,
+    FineTune,
+    MaskedLanguageModel,
+    MaskedLMDistillation,
+    Pretrained,
+    RandomInit,
+    TokenizedCorpus,
+    WordPieceVocabulary,
+)
 
 GIB = 1 << 30
 H200 = Cluster(cpus=16, gpus=1, gpu_memory=139 * GIB)
@@ -199,3 +208,20 @@ def test_memory_is_that_of_a_micro_batch(base: Pretrained) -> None:
 
     assert memory(batch_size=256, micro_batch_size=32) == memory(batch_size=32)
     assert memory(batch_size=16, micro_batch_size=32) == memory(batch_size=16)
+
+
+def test_a_distillation_on_a_corpus_is_sized_by_its_micro_batch_and_its_vocabulary(base: Pretrained) -> None:
+    plain = TokenizedCorpus("mini:domain", base, max_length=512)
+    expanded = TokenizedCorpus("mini:domain", WordPieceVocabulary("mini:domain", base, 60_000), max_length=512)
+    known = estimate_memory(MaskedLMDistillation(base, plain, batch_size=240, micro_batch_size=8))
+    assert estimate_memory(MaskedLMDistillation(base, plain, batch_size=480, micro_batch_size=8)) == known
+    assert estimate_memory(MaskedLMDistillation(base, plain, batch_size=240, micro_batch_size=16)) > known
+    assert estimate_memory(MaskedLMDistillation(base, expanded, batch_size=240, micro_batch_size=8)) > known
+    logits = 8 * 512 * 2 * 30_522 * 4  # of both models in single precision, which they cannot be computed without
+    assert known > logits + 110e6 * 16
+
+
+def test_what_runs_no_model_needs_no_gpu(base: Pretrained) -> None:
+    vocabulary = WordPieceVocabulary("mini:domain", base, 60_000)
+    for stage in (vocabulary, TokenizedCorpus("mini:domain", base), TokenizedCorpus("mini:domain", vocabulary)):
+        assert Shares().gpu(stage, H200) == 0
