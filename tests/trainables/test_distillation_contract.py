@@ -10,6 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from orchestrator.engine.store import Store
+from orchestrator.leaderboard import rows
+from orchestrator.recipe import Recipe
 from tests.contract.stage_suite import StageSuite
 from tests.trainables.test_stage_contract import random_init
 from trainables.context import OUTPUTS
@@ -124,6 +126,14 @@ class TestCrossValidation(StageSuite):
     @classmethod
     def stage(cls) -> Stage:
         return CrossValidation(tuple(fine_tuned(fold) for fold in tasks.folds("gad@3")))
+
+    def test_its_row_has_an_accuracy_of_each_class(self, stage: Stage, finished: Store) -> None:
+        results = {each.key: finished.result(each.key) or {} for each in (stage, *stage.inputs)}
+        row = rows.build("x", Recipe(stage, "finetune", "tiny", "gad@3", 0), results)
+        for prefix, split in (("", "test"), ("dev_", "dev")):
+            of_folds = [results[fold.key]["facts"]["class_accuracy"][split] for fold in stage.inputs]
+            expected = {label: 100 * sum(one[label] for one in of_folds) / 3 for label in ("0", "1")}
+            assert row[f"{prefix}class_accuracy"] == pytest.approx(expected)
 
 
 def test_another_seed_shares_the_teachers_outputs_and_the_student(tmp_path: Path) -> None:
