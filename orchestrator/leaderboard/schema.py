@@ -90,6 +90,7 @@ HYPERPARAMETERS = (
     Column("expertise_split", "string", "where teachers were judged; rows with test looked at test data to train"),
     Column("steps", "int", "steps of training, where they are counted instead of epochs"),
     Column("transfer_task", "string", "task whose texts were trained on, where that is another one"),
+    Column("random_seed", "int", "of random text, where that was trained on"),
 )
 
 #: The same of the stage that ``init`` names, where that one was fine-tuned too.
@@ -174,7 +175,11 @@ COST = (
 
 PROVENANCE = (
     Column("data", "string", "fingerprint of the task's data, of all folds' together; compare only runs on the same"),
+    Column(
+        "transfer_data", "string", "fingerprint of the transfer data, where the texts of another task were trained on"
+    ),
     Column("key", "string", "of the root stage: its folder in the store"),
+    Column("teacher_keys", "strings", "keys of the teachers' own stages, in the order of teachers"),
     Column("row_key", "string", "of the row: hash of sweep and key"),
     Column("python_version", "string", "of the worker"),
     Column("torch_version", "string", "of the worker"),

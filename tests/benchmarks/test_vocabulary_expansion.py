@@ -10,7 +10,6 @@ from benchmarks import vocabulary_expansion
 from benchmarks.doktra_transfer import Run
 from benchmarks.vocabulary_expansion import VARIANTS, Account
 from orchestrator.vekd_recipes import DISTILLED, EXPANDED, FOUR_STEPS, PLAIN
-from search_spaces import vekd as spaces
 from trainables.errors import UserError
 from trainables.stages import FineTune, MaskedLanguageModel, MaskedLMDistillation, WordPieceVocabulary
 
@@ -18,7 +17,7 @@ TASKS, SEEDS = ("hoc", "bioasq"), (0, 1, 2)
 
 
 def test_what_is_trained_is_what_its_name_says() -> None:
-    chosen = spaces.defaults("mini")
+    chosen = vocabulary_expansion.WEIGHTS
     what = vocabulary_expansion.experiment()
     made = vocabulary_expansion.recipes(what, "hoc", 1, chosen)
     assert list(made) == list(VARIANTS)
@@ -40,7 +39,7 @@ def test_what_is_trained_is_what_its_name_says() -> None:
 def test_four_steps_are_four_trainings_and_expansion_is_one() -> None:
     what = vocabulary_expansion.experiment()
     teacher = what.teacher[1]
-    made = vocabulary_expansion.recipes(what, "hoc", 0, spaces.defaults("mini"))
+    made = vocabulary_expansion.recipes(what, "hoc", 0, vocabulary_expansion.WEIGHTS)
     seconds = {one.key: 10.0 for recipe in made.values() for one in recipe.stage.walk()}
     costs = vocabulary_expansion.accounts(made.values(), teacher, seconds)
     assert {method: (one.trained, one.prepared) for method, one in costs.items()} == {
