@@ -95,7 +95,7 @@ class Experiment:
         """The row of a student that a teacher's soft labels on a transfer set were distilled into."""
 
         def make(task: str) -> Stage:
-            said = TeacherOutputs(self._teacher(task, model, seed), **self._transfer(transfer, task))
+            said = TeacherOutputs(self._teacher(task, model, seed), splits=("train",), **self._transfer(transfer, task))
             return SoftLabelDistillation(
                 self.student[1], said, temperature=self.temperature, seed=seed, **_without_limit(self.learning)
             )
