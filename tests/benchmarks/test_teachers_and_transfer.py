@@ -57,6 +57,5 @@ def test_transfer_sets_are_paired_by_seed_and_belong_to_one_teacher() -> None:
 def test_without_rows_it_says_what_to_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert next(benchmark.strategies([])).startswith("no rows of orchestrator.multi_teacher")
     assert next(benchmark.transfer([])).startswith("no rows of orchestrator.transfer_data")
-    assert benchmark.main(["--storage", str(tmp_path)]) in (0, 2)
-    said = capsys.readouterr()
-    assert "no rows" in said.out or "error" in said.err
+    assert benchmark.main(["--storage", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.count("no rows of orchestrator.") == 2
