@@ -41,6 +41,7 @@ bench: $(VENV)/.installed ## Measure: the engine's overhead, what sharing saves,
 	$(PY) -m orchestrator.stilt_grid --preset mini --seeds 0,1,2
 	$(PY) -m benchmarks.planted_transfer
 	$(PY) -m benchmarks.doktra_transfer
+	$(PY) -m benchmarks.vocabulary_expansion
 	$(PY) -m orchestrator.multi_teacher --preset mini --seeds 0,1,2
 	$(PY) -m orchestrator.transfer_data --preset mini --seeds 0,1,2
 	$(PY) -m benchmarks.teachers_and_transfer

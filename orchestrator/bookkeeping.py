@@ -136,7 +136,9 @@ class Bookkeeper(Listener):
                 # Of the trial, not of the stage: whoever asks for the same stage otherwise may yet finish it.
                 self._note(recipe.row_key(self.sweep), how, why, recipe.stage.label())
                 self._pruned.add(recipe.row_key(self.sweep))
-                self._tidy(self._store.drop_checkpoint, key)  # by a driver that was killed before it could do so
+                deciding = {stage.key for stage in recipe.stage.walk() if stage.prunable}
+                for saved in (key, *sorted(deciding - {key})):  # by a driver that was killed before it could do so
+                    self._tidy(self._store.drop_checkpoint, saved)
             else:
                 self._note(key, how, why, recipe.stage.label())
             self._write(key, rows.build(self.sweep, recipe, {}, how, why))

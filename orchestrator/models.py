@@ -68,6 +68,13 @@ MODELS: Mapping[str, Callable[[], Stage]] = MappingProxyType(
         "deberta_v3_large": lambda: Pretrained("microsoft/deberta-v3-large"),
         "bioclinical_bert": lambda: Pretrained("emilyalsentzer/Bio_ClinicalBERT"),
         "distilbert": lambda: Pretrained("distilbert/distilbert-base-uncased"),
+        # The small models of the VE-KD paper's Table 2, which names no files; of MiniLMv2 it is the one of BERT-base
+        # here. A model without a masked-language head begins its domain adaptation with a new one.
+        "bert_large": lambda: Pretrained("google-bert/bert-large-uncased"),
+        "bert_l6h768": lambda: Pretrained("google/bert_uncased_L-6_H-768_A-12"),
+        "tinybert": lambda: Pretrained("huawei-noah/TinyBERT_General_6L_768D"),
+        "minilmv2": lambda: Pretrained("nreimers/MiniLMv2-L6-H768-distilled-from-BERT-Base"),
+        "distilbert_wiki": lambda: Pretrained("distilbert/distilbert-base-uncased"),
         "distilbert_squad": lambda: Pretrained("distilbert/distilbert-base-uncased-distilled-squad"),
         # Too few pieces for whole names, so syllables are left, which spell domain words.
         "mini_general": functools.partial(_miniature, "mini:general", 600),

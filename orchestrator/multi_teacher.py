@@ -98,6 +98,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"--min-teachers={given.min_teachers} must be at least 2, and at most the number of --teachers, "
             f"{len(teachers)} ({', '.join(teachers)})"
         )
+    for name in teachers.keys() & students.keys():
+        if teachers[name] != students[name]:
+            raise UserError(
+                f"{name!r} is a teacher and, as another model, a student; give one of them another name with NAME=MODEL"
+            )
     experiment = Experiment(
         tasks.get(options.either(given.task, preset["task"])).name,
         {"data": data, **preset["fine_tuning"], **options.overrides(given)},
@@ -139,8 +144,11 @@ def show(how: options.RunOptions, recipes: Sequence[Recipe], store: Store, conso
         console.print(f"no rows of sweep {how.sweep} in {store.root} yet")
         return
     for task in dict.fromkeys(recipe.task for recipe in recipes if "/" not in recipe.task):
-        for block in multi_teacher.blocks(frame, task, store):
+        blocks = list(multi_teacher.blocks(frame, task, store))
+        for block in blocks:
             console.print(block)
+        if not blocks:
+            console.print(f"no student of several teachers of {task} in sweep {how.sweep} yet")
 
 
 if __name__ == "__main__":

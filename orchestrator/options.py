@@ -173,6 +173,13 @@ def add_how(made: argparse.ArgumentParser) -> None:
     how.add_argument("--max-concurrent", type=int, metavar="N", help="stages at once (as many as fit)")
     how.add_argument("--gpu-fraction", type=float, metavar="F", help="share of a GPU per stage (estimated for each)")
     how.add_argument("--threads", type=int, default=1, metavar="N", help="CPU threads per stage (1)")
+    how.add_argument(
+        "--workers",
+        type=int,
+        default=1,
+        metavar="N",
+        help="processes per stage with micro-batches, each with its own threads and a whole GPU (1)",
+    )
     how.add_argument("--checkpoint-seconds", type=float, default=300.0, metavar="S", help="between checkpoints (300)")
     how.add_argument(
         "--keep-models", choices=KEEP_MODELS, default="best", help="whose weights stay in the store (best)"
@@ -231,7 +238,7 @@ def resolve_how(given: argparse.Namespace, sweep: str) -> RunOptions:
     Raises:
         UserError: As :func:`resolve`.
     """
-    counted(given, "max_concurrent", "threads")
+    counted(given, "max_concurrent", "threads", "workers")
     if given.gpu_fraction is not None and not 0 < given.gpu_fraction <= 1:
         raise UserError(f"--gpu-fraction={given.gpu_fraction} must be above 0 and at most 1")
     if not given.checkpoint_seconds >= 0:
@@ -239,7 +246,7 @@ def resolve_how(given: argparse.Namespace, sweep: str) -> RunOptions:
     return RunOptions(
         storage=storage(given.storage),
         sweep=_sweep_name(either(given.sweep, sweep)),
-        shares=Shares(given.threads, given.gpu_fraction, given.max_concurrent, given.checkpoint_seconds),
+        shares=Shares(given.threads, given.gpu_fraction, given.max_concurrent, given.checkpoint_seconds, given.workers),
         keep_models=given.keep_models,
         dry_run=given.dry_run,
         report_only=given.report_only,

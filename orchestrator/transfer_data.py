@@ -95,7 +95,7 @@ class Experiment:
         """The row of a student that a teacher's soft labels on a transfer set were distilled into."""
 
         def make(task: str) -> Stage:
-            said = TeacherOutputs(self._teacher(task, model, seed), **self._transfer(transfer, task))
+            said = TeacherOutputs(self._teacher(task, model, seed), splits=("train",), **self._transfer(transfer, task))
             return SoftLabelDistillation(
                 self.student[1], said, temperature=self.temperature, seed=seed, **_without_limit(self.learning)
             )
@@ -146,8 +146,9 @@ def _without_limit(learning: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _short(transfer: str) -> str:
-    """A transfer set's name in the published results: PubMedQA is without maybe there."""
-    return transfer.replace("pubmedqa_yesno", "pubmedqa")
+    """A transfer set's name in the published results: PubMedQA is without maybe there; with it, it has another name."""
+    task, random = transfer.removesuffix(RANDOM), RANDOM if transfer.endswith(RANDOM) else ""
+    return {"pubmedqa_yesno": "pubmedqa", "pubmedqa": "pubmedqa_with_maybe"}.get(task, task) + random
 
 
 def recipes(
@@ -233,6 +234,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         given.temperature,
     )
     teachers = options.model_names("teachers", given.teachers, preset["teachers"])
+    name, student = experiment.student
+    if teachers.get(name, student) != student:
+        raise UserError(
+            f"{name!r} is a teacher and, as another model, the student; give one of them another name with NAME=MODEL"
+        )
     seeds = options.seeds(given.seeds, options.PRESETS[given.preset].seeds)
     return sweep.run(how, with_folds(recipes(experiment, teachers, transfer, seeds)), report=show)
 
@@ -260,7 +266,8 @@ def show(how: options.RunOptions, recipes: Sequence[Recipe], store: Store, conso
     if frame.empty:
         console.print(f"no rows of sweep {how.sweep} in {store.root} yet")
         return
-    console.print(transfer_data.block(transfer_data.compare(frame, recipes[0].task)))
+    for comparison in transfer_data.compare(frame, recipes[0].task):
+        console.print(transfer_data.block(comparison))
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ class Parameter:
         low_open: Whether ``low`` itself is refused.
         meaning: What it does, for help texts.
         source: Where it comes from.
+        words: Words that stand for values, such as ``base`` for 0.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Parameter:
     low_open: bool = False
     meaning: str = ""
     source: str = ""
+    words: Mapping[str, Number] = dataclasses.field(default_factory=dict)
 
     @property
     def rule(self) -> str:
@@ -40,23 +42,29 @@ class Parameter:
         noun = "a whole number" if self.kind is int else "a number"
         above = "" if self.low is None else f" above {self.low:g}" if self.low_open else f" of at least {self.low:g}"
         if self.high is None:
-            return f"{noun}{above}"
+            return f"{noun}{above}{self._words}"
         if self.low is None:
             return f"{noun} of at most {self.high:g}"
         if self.low_open:
             return f"{noun} above {self.low:g} and at most {self.high:g}"
         return f"{noun} from {self.low:g} to {self.high:g}"
 
+    @property
+    def _words(self) -> str:
+        return "".join(f", or {word!r} for {shown(value)}" for word, value in self.words.items())
+
     def check(self, value: Any, where: str = "") -> Number:
         """A value as its kind, if it keeps the rule.
 
         Args:
-            value: An int or a float; a whole float will do for an int.
+            value: An int or a float; a whole float will do for an int, and so will one of its words.
             where: Begins the error, as ``"space 'paper': "``.
 
         Raises:
             UserError: With the name, the value, the rule and the nearest value that keeps it.
         """
+        if isinstance(value, str):
+            value = self.words.get(value, value)
         if not _is_finite(value) or (self.kind is int and value != int(value)):
             raise UserError(f"{where}{self.name}={value!r} must be {self.rule}")
         if self.low is not None and (value < self.low or (self.low_open and value == self.low)):
@@ -119,7 +127,8 @@ def parse(text: str, parameters: Parameters, option: str = "--settings") -> dict
     for item in filter(None, (part.strip() for part in text.split(","))):
         name, equals, value = (part.strip() for part in item.partition("="))
         if not equals:
-            raise UserError(f"{option}: {item!r} must read NAME=VALUE, as in gamma=0.8,beta2=0.5")
+            example = list(parameters)[-1]
+            raise UserError(f"{option}: {item!r} must read NAME=VALUE, as in {example}=0.5")
         parameter = known(name, parameters, f"{option}: ")
         if name in found:
             raise UserError(f"{option}: {name} is given twice, {shown(found[name])} and {value}; give it once")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
@@ -12,6 +12,8 @@ from trainables.expression import Stage
 PREDICTIONS = "predictions.parquet"
 MODEL = "model"
 OUTPUTS = "outputs.parquet"  # of a teacher: id, split, cls, logits
+TOKENIZER = "tokenizer"  # folder of a stage that has a tokenizer and no weights
+PIECES = "pieces.arrow"  # of a corpus: its rows of word pieces
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,15 +43,57 @@ class Result:
         metrics: Final metrics as fractions, named ``split/metric`` (``test/f1``).
         history: One entry per epoch: epoch, step, loss, metrics.
         facts: Other figures of the run: parameters, steps, tokens, precision, device.
+        measured: What depends on the machine and the moment, as speeds do; kept with the cost.
     """
 
     metrics: dict[str, float]
     history: list[dict[str, float]] = dataclasses.field(default_factory=list)
     facts: dict[str, Any] = dataclasses.field(default_factory=dict)
+    measured: dict[str, float] = dataclasses.field(default_factory=dict)
 
 
 #: A stage's implementation is ``def run(stage, context) -> Run``: yields Progress, returns a Result.
 Run: TypeAlias = Generator[Progress, None, Result]
+
+
+class World(Protocol):
+    """The processes that train one stage together, as one of them sees it.
+
+    Every process makes the same calls in the same order; each call waits for the others.
+
+    Attributes:
+        rank: Number of this process, from 0. Rank 0 keeps checkpoints and writes the result.
+        size: Number of processes.
+    """
+
+    rank: int
+    size: int
+
+    def sum(self, tensors: Sequence[Any]) -> None:
+        """Replaces tensors by their sums over all processes; they have the same shapes everywhere."""
+        ...
+
+    def share(self, state: Any) -> Any:
+        """What rank 0 gave; the others' values are not looked at.
+
+        Args:
+            state: Tensors, numbers, strings, lists and dictionaries of them. Tensors arrive on the CPU.
+        """
+        ...
+
+
+class Alone:
+    """A :class:`World` of one process."""
+
+    rank = 0
+    size = 1
+
+    def sum(self, tensors: Sequence[Any]) -> None:
+        """Leaves them as they are."""
+
+    def share(self, state: Any) -> Any:
+        """The state itself."""
+        return state
 
 
 class Context(Protocol):
@@ -59,14 +103,21 @@ class Context(Protocol):
         folder: Where to put ``model/`` and ``predictions.parquet``; becomes the finished stage's folder.
         device: A torch device name; ``cpu`` or ``cuda``.
         keep_model: Whether ``model/`` is wanted; a stage may leave it unwritten otherwise.
+        world: The processes that train it together. Only a stage that is ``data_parallel`` is given more than one;
+            all of them run it from begin to end, each in a folder of its own, and only that of rank 0 is kept.
     """
 
     folder: Path
     device: str
     keep_model: bool
+    world: World
 
     def model_folder(self, stage: Stage) -> Path:
         """The local folder of an input's weights and tokenizer, in ``save_pretrained`` layout."""
+        ...
+
+    def tokenizer_folder(self, stage: Stage) -> Path:
+        """The local folder of an input's tokenizer: where its weights are, or of a stage without any ``tokenizer/``."""
         ...
 
     def input_file(self, stage: Stage, name: str) -> Path:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from trainables import machine
-from trainables.context import MODEL, Context, Progress, Result, Run
+from trainables.context import MODEL, TOKENIZER, Alone, Context, Progress, Result, Run, World
 from trainables.data import pretrained
 from trainables.errors import CorruptEntry, StageError
 from trainables.expression import Stage, from_json
@@ -48,6 +48,10 @@ class Store(Protocol):
 
     def fetch_file(self, key: str, name: str) -> Path:
         """A local copy of another file of an entry."""
+        ...
+
+    def fetch_folder(self, key: str, name: str) -> Path:
+        """A local copy of a folder of an entry."""
         ...
 
     def working_folder(self, key: str) -> Path:
@@ -94,10 +98,11 @@ class Job:
         inputs: Keys of its inputs, in their order.
         fingerprints: Of the data it names, as the driver found them.
         keep_model: Whether the finished entry keeps its weights.
-        threads: CPU threads.
-        gpu_fraction: Share of a GPU; 0 runs on the CPU.
+        threads: CPU threads, of each process.
+        gpu_fraction: Share of a GPU, of each process; 0 runs on the CPU.
         checkpoint_interval: Seconds between checkpoints.
         run: The driver's run; it may ask its workers to stop.
+        workers: Processes that train it together.
     """
 
     key: str
@@ -109,6 +114,7 @@ class Job:
     gpu_fraction: float = 0.0
     checkpoint_interval: float = CHECKPOINT_INTERVAL
     run: str = ""
+    workers: int = 1
 
     @classmethod
     def of(cls, stage: Stage, **settings: Any) -> Job:
@@ -136,9 +142,10 @@ class Execution:
     Args:
         job: What to run.
         store: Where inputs come from and the result goes.
+        gather: Brings the processes together that train it, if it is to be trained; this one becomes rank 0.
     """
 
-    def __init__(self, job: Job, store: Store) -> None:
+    def __init__(self, job: Job, store: Store, gather: Callable[[], World] = Alone) -> None:
         self.job = job
         self.store = store
         self.result: dict[str, Any] | None = None
@@ -150,14 +157,8 @@ class Execution:
             self.result = finished
             store.drop_checkpoint(job.key)  # of a process that was killed between finishing and tidying up
             return
-        if self.stage.fingerprints() != job.fingerprints:
-            raise StageError(
-                f"the data of {self.stage.label()} changed since the sweep was planned "
-                f"(planned {job.fingerprints}, found {self.stage.fingerprints()}); start the command again"
-            )
-        run = _implementation(self.stage)
-        machine.claim(job.gpu_fraction, job.threads)
-        self._context = _Context(job, self.stage, store)
+        run = _prepared(job, self.stage)
+        self._context = _Context(job, self.stage, store, gather())
         self._run: Run = run(self.stage, self._context)
         self._before = self._epochs_before()
 
@@ -247,8 +248,9 @@ class Execution:
                 "history": found.history,
                 "facts": found.facts,
                 "cost": {
+                    **found.measured,
                     "seconds": round(seconds, 3),
-                    "gpu_seconds": round(seconds * self.job.gpu_fraction, 3),
+                    "gpu_seconds": round(seconds * self.job.gpu_fraction * self.job.workers, 3),
                     "peak_memory_bytes": machine.peak_memory(self._context.device),
                 },
                 "fingerprints": self.job.fingerprints,
@@ -256,6 +258,7 @@ class Execution:
                     "host": platform.node(),
                     "device": machine.name(self._context.device),
                     "threads": self.job.threads,
+                    "workers": self.job.workers,
                     "started_at": self._started,
                     "finished_at": _now(),
                     "versions": _versions(),
@@ -266,13 +269,44 @@ class Execution:
         self.store.drop_checkpoint(self.job.key)
 
 
+def follow(job: Job, store: Store, world: World) -> None:
+    """Trains a stage beside the process that is rank 0 and has its :class:`Execution`; leaves nothing in the store.
+
+    Args:
+        job: As rank 0 has it.
+        store: Where inputs come from.
+        world: The processes; this one is not rank 0.
+    """
+    stage = from_json(job.stage)
+    run = _prepared(job, stage)
+    context = _Context(job, stage, store, world)
+    try:
+        for _ in run(stage, context):
+            pass
+    finally:
+        shutil.rmtree(context.folder, ignore_errors=True)
+
+
+def _prepared(job: Job, stage: Stage) -> Callable[[Stage, Context], Run]:
+    """The implementation, once the data are those of the plan and this process has its share of the machine."""
+    if stage.fingerprints() != job.fingerprints:
+        raise StageError(
+            f"the data of {stage.label()} changed since the sweep was planned "
+            f"(planned {job.fingerprints}, found {stage.fingerprints()}); start the command again"
+        )
+    run = _implementation(stage)
+    machine.claim(job.gpu_fraction, job.threads)
+    return run
+
+
 class _Context:
     """The :class:`trainables.context.Context` of a stage that a store keeps."""
 
-    def __init__(self, job: Job, stage: Stage, store: Store) -> None:
+    def __init__(self, job: Job, stage: Stage, store: Store, world: World) -> None:
         self.folder = store.working_folder(job.key)
         self.device = "cuda" if job.gpu_fraction else "cpu"
-        self.keep_model = job.keep_model
+        self.keep_model = job.keep_model and world.rank == 0
+        self.world = world
         self.stopping = False
         self.saved = 0
         self.seconds_before = 0.0
@@ -291,6 +325,9 @@ class _Context:
                 )
             return pretrained.local_folder(stage.name, stage.revision)
         return self._store.fetch_model(self._keys[stage])
+
+    def tokenizer_folder(self, stage: Stage) -> Path:
+        return self.model_folder(stage) if stage.makes_model else self._store.fetch_folder(self._keys[stage], TOKENIZER)
 
     def input_file(self, stage: Stage, name: str) -> Path:
         return self._store.fetch_file(self._keys[stage], name)
@@ -326,7 +363,8 @@ class _Context:
         return state
 
     def checkpoint_due(self) -> bool:
-        return self.stopping or time.perf_counter() - self._last_save >= self._job.checkpoint_interval
+        due = time.perf_counter() - self._last_save >= self._job.checkpoint_interval
+        return self.world.rank == 0 and (self.stopping or due)
 
     def save_checkpoint(self, state: dict[str, Any]) -> None:
         import torch

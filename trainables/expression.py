@@ -6,7 +6,8 @@ stage is trained at most once, whatever sweep asks for it. Three rules keep keys
 * A field that equals its default is left out, so a later version may add a field with a default
   without changing one existing key. A default, once released, never changes: raise ``version``.
 * A field marked :data:`LOCATED` says where something lies, not what it is. It is left out, and the
-  content's fingerprint (:meth:`Stage.fingerprints`) stands in its place: a moved folder keeps its keys.
+  content's fingerprint (:meth:`Stage.fingerprints`) stands in its place: a moved folder keeps its keys. Where such a
+  field holds a stage, its key stands there as anywhere.
 * Numbers are normalised by the field's declared type (``1`` given for a ``float`` becomes ``1.0``).
 """
 
@@ -46,6 +47,7 @@ class Stage:
         stored: Whether running it makes a folder in the store. ``Pretrained`` is only a name for
             weights that lie elsewhere, so it is never run.
         makes_model: Whether the finished folder holds weights that another stage can start from.
+        uses_device: Whether it runs a model, so that a GPU helps.
         prunable: Whether a search may stop it early. Its history then counts comparable training as ``resource``; it
             has ``epochs``, and its checkpoints have the ``history`` of those that are behind it.
     """
@@ -54,6 +56,7 @@ class Stage:
     implementation: ClassVar[str] = ""
     stored: ClassVar[bool] = True
     makes_model: ClassVar[bool] = True
+    uses_device: ClassVar[bool] = True
     prunable: ClassVar[bool] = False
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -103,6 +106,11 @@ class Stage:
         return ""
 
     @property
+    def data_parallel(self) -> bool:
+        """Whether several processes may train it together; how many do is a setting of the run, not of the key."""
+        return False
+
+    @property
     def unkeyed(self) -> dict[str, Any]:
         """Fields that its key has something else in place of; rows of two that differ in them are two."""
         return {}
@@ -123,7 +131,7 @@ class Stage:
         fields = {}
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if field.metadata.get("located") or value == _default(field):
+            if (field.metadata.get("located") and not isinstance(value, Stage)) or value == _default(field):
                 continue
             fields[field.name] = _encode(value, lambda stage: {"key": stage.key})
         form: dict[str, Any] = {"type": self.type_name(), "version": self.version, "fields": fields}

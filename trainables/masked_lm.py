@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy
 import torch
 from torch import Tensor
 
-from trainables.context import MODEL, Context, Progress, Result, Run
+from trainables.context import MODEL, PIECES, Context, Progress, Result, Run
 from trainables.data import corpora
 from trainables.errors import UserError
-from trainables.stages import MaskedLanguageModel
-from trainables.training import batches, devices, losses, models, seeds, tokenizers
+from trainables.stages import MaskedLanguageModel, TokenizedCorpus
+from trainables.training import batches, devices, losses, models, packed_corpus, seeds, tokenizers
 from trainables.training.batches import Batch, Packed
+from trainables.training.classification import given
 from trainables.training.loop import Training
 from trainables.training.masking import Masking
 from trainables.training.optimizer import Recipe
 from trainables.training.tokenizers import Tokenizer
-
-#: Share of the sequences that is held out for ``dev/loss``; at least one.
-HELD_OUT = 0.02
-_TEXTS_AT_ONCE = 4_096
 
 
 class MaskedModelling:
@@ -34,20 +29,26 @@ class MaskedModelling:
     Args:
         stage: Gives corpus and settings.
         folder: Of the model to start from.
-        device: Where to train.
+        context: Of the stage.
     """
 
-    def __init__(self, stage: MaskedLanguageModel, folder: Path, device: str) -> None:
+    def __init__(self, stage: MaskedLanguageModel, folder: Path, context: Context) -> None:
+        device = context.device
         self.model: Any = models.masked_lm(folder, stage.seed)
         tokenizer = tokenizers.load(folder)
         models.check_tokenizer(self.model, tokenizer, folder)
         if tokenizer.wrapped.mask_token_id is None:
             raise UserError(f"the tokenizer in {str(folder)!r} has no mask token; give one of a masked-language model")
-        self.max_length = min(stage.max_length, models.longest_input(self.model) or stage.max_length)
-        self.settings = {"corpus": stage.corpus, "batch_size": stage.batch_size, "max_length": self.max_length}
-        packed = pack(corpora.read(stage.corpus, stage.data), tokenizer, self.max_length)
-        self._train_rows, self._held_out_rows = hold_out(len(packed.planned))
-        self.packed = packed.to(device)
+        longest = models.longest_input(self.model)
+        if isinstance(stage.corpus, TokenizedCorpus):
+            self.packed = _tokenized(stage, stage.corpus, tokenizer, longest, context)
+        else:
+            max_length = min(stage.max_length, longest or stage.max_length)
+            self.packed = packed_corpus.pack(corpora.read(stage.corpus, stage.data), tokenizer, max_length).to(device)
+        self.max_length = self.packed.limit
+        corpus = stage.corpus.label() if isinstance(stage.corpus, TokenizedCorpus) else stage.corpus
+        self.settings = {"corpus": corpus, "batch_size": stage.batch_size, "max_length": self.max_length}
+        self._train_rows, self._held_out_rows = packed_corpus.hold_out(len(self.packed.planned))
         self._masking = Masking.of(tokenizer, stage.mask_rate)
         self._stage = stage
         self._device = device
@@ -59,9 +60,13 @@ class MaskedModelling:
         return {"train": len(self._train_rows), "dev": len(self._held_out_rows)}
 
     def batches(self, epoch: int) -> Sequence[Batch]:
-        """Every sequence but those held out, once."""
+        """Every sequence but those held out, once; where steps are counted, a part of them."""
         lengths = self.packed.planned[self._train_rows]
-        plan = batches.for_training(lengths, self._stage.batch_size, self.max_length, self._stage.seed, epoch)
+        size, seed, steps = self._stage.batch_size, self._stage.seed, self._stage.steps
+        if steps is None:
+            plan = batches.for_training(lengths, size, self.max_length, seed, epoch)
+        else:
+            plan = batches.for_steps(lengths, size, self.max_length, seed, epoch, steps // batches.parts_of(steps))
         return [dataclasses.replace(batch, rows=self._train_rows[batch.rows]) for batch in plan]
 
     def loss(self, batch: Batch, epoch: int) -> Tensor:
@@ -100,42 +105,17 @@ class MaskedModelling:
         return models.masked_logits(self.model, inputs, chosen), pieces[chosen]
 
 
-def pack(texts: Iterable[str], tokenizer: Tokenizer, max_length: int) -> Packed:
-    """Lays all texts end to end, with the separator between them, and cuts rows of ``max_length`` out of that.
-
-    Raises:
-        UserError: For a corpus that does not fill two rows.
-    """
-    backend = tokenizer.backend
-    separator = numpy.array(tokenizer.suffix, dtype=numpy.int32)
-    parts: list[numpy.ndarray] = []
-    source = iter(texts)
-    while some := list(itertools.islice(source, _TEXTS_AT_ONCE)):
-        for encoding in backend.encode_batch(some, add_special_tokens=False):
-            parts.extend((numpy.array(encoding.ids, dtype=numpy.int32), separator))
-    stream = numpy.concatenate(parts) if parts else separator
-    capacity = max_length - len(tokenizer.prefix) - len(tokenizer.suffix)
-    rows = numpy.split(stream, range(capacity, len(stream), capacity))
-    if len(rows) < 2:
-        raise UserError(
-            f"the corpus has {len(stream)} word pieces; masked-language modelling at max_length={max_length} "
-            f"needs more than {capacity}, so that a sequence can be held out. Give more text or a smaller max_length"
-        )
-    framed = [numpy.concatenate([tokenizer.prefix, row, tokenizer.suffix]).astype(numpy.int32) for row in rows]
-    lengths = torch.tensor([len(row) for row in framed])
-    pieces = torch.from_numpy(numpy.concatenate(framed))
-    return Packed(pieces, None, lengths.cumsum(0) - lengths, lengths, lengths, max_length, tokenizer.pad)
-
-
-def hold_out(rows: int) -> tuple[Tensor, Tensor]:
-    """Rows to train on and rows held out; the same for every seed."""
-    order = torch.randperm(rows, generator=seeds.generator(0, "hold out"))
-    count = max(1, round(rows * HELD_OUT))
-    return order[count:].sort().values, order[:count].sort().values
+def _tokenized(
+    stage: MaskedLanguageModel, corpus: TokenizedCorpus, own: Tokenizer, longest: int | None, context: Context
+) -> Packed:
+    """The rows of a tokenized corpus, if they are of the model's own pieces and no longer than it takes."""
+    theirs = tokenizers.load(context.tokenizer_folder(corpus))
+    tokenizers.check_same(theirs, f"the corpus ({corpus.label()})", own, f"init ({stage.init.label()})")
+    return packed_corpus.load(context.input_file(corpus, PIECES), longest)
 
 
 def run(stage: MaskedLanguageModel, context: Context) -> Run:
-    """Trains and writes ``model/``; the last epoch is kept.
+    """Trains and writes ``model/``; the last epoch is kept. Where steps are counted, an epoch is a part of them.
 
     Raises:
         UserError: For a model or corpus that cannot be used.
@@ -143,14 +123,15 @@ def run(stage: MaskedLanguageModel, context: Context) -> Run:
         OutOfDeviceMemory: Where the device's memory does not suffice.
     """
     start = context.model_folder(stage.init)
-    objective = MaskedModelling(stage, start, context.device)
+    objective = MaskedModelling(stage, start, context)
     recipe = Recipe(
-        epochs=stage.epochs,
+        epochs=given(stage.epochs) if stage.steps is None else batches.parts_of(stage.steps),
         learning_rate=stage.learning_rate,
         warmup_ratio=stage.warmup_ratio,
         weight_decay=stage.weight_decay,
         clip_norm=stage.clip_norm,
         seed=stage.seed,
+        micro_batch_size=stage.micro_batch_size,
     )
     training = Training(objective, recipe, context)
     yield from training.run()

@@ -29,7 +29,8 @@ def run(stage: MultiTeacherDistillation, context: Context) -> Run:
     """Distils and evaluates; the last epoch is kept.
 
     Writes what fine-tuning does. Facts have the teachers' accuracies (``expertise``, in their order: ``split``,
-    ``accuracy``, ``class_accuracy`` by label, and ``experts``, the number of the best teacher by label).
+    ``accuracy``, ``class_accuracy`` by label, 0 where no unit has it, and ``experts``, the number of the best teacher
+    by label).
 
     Raises:
         UserError: For a student that is no classifier of the task, or data that cannot be used.

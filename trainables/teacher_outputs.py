@@ -32,7 +32,7 @@ def run(stage: TeacherOutputs, context: Context) -> Run:
     teacher = models.finetuned(folder, tasks.get(solves)).to(context.device)
     task, device = tasks.get(str(stage.task)), context.device
     splits, max_length = classification.splits_for(
-        teacher, folder, str(stage.data), task, given(stage.max_length), stage.train_limit, device
+        teacher, folder, str(stage.data), task, given(stage.max_length), stage.train_limit, device, stage.splits
     )
     width = int(teacher.config.hidden_size)
     plans = {name: split.plan() for name, split in splits.items()}

@@ -1,4 +1,4 @@
-"""The Ray Tune Trainable that runs any stage; the only file of this package that imports ray.
+"""The Ray Tune Trainable that runs any stage; with :mod:`trainables.team` all of this package that imports ray.
 
 Tune's own checkpoints are not used: the store keeps a stage's state under its key, so that a new driver, which is
 a new Tune experiment, finds it. An exception of a stage is a result like another (it must not cost the worker);
@@ -15,8 +15,10 @@ from typing import Any
 from ray.tune import PlacementGroupFactory, Trainable
 
 from trainables import machine
+from trainables.context import Alone, World
 from trainables.errors import CorruptEntry, OutOfDeviceMemory, StageError, UserError
 from trainables.execution import Execution, Job, Store, stage_stop
+from trainables.team import Team
 
 REPORT_INTERVAL = 1.0  # seconds; also how soon a running stage notices that it is to stop
 
@@ -30,14 +32,18 @@ class StageTrainable(Trainable):
     """Runs one stage per trial; the process is reused for the next (``reset_config``)."""
 
     _execution: Execution | None = None
+    _team: Team | None = None
 
     @classmethod
     def default_resource_request(cls, config: dict[str, Any]) -> PlacementGroupFactory:
-        """What a trial asks of the cluster: its job's threads and GPU fraction."""
+        """What a trial asks of the cluster: its job's threads and GPU fraction, for each of its processes.
+
+        The trial's own process is in the first bundle, the others are put into the rest.
+        """
         bundle = {"CPU": float(config["cpus"])}
         if config["gpus"]:
             bundle["GPU"] = float(config["gpus"])
-        return PlacementGroupFactory([bundle])
+        return PlacementGroupFactory([dict(bundle) for _ in range(config["workers"])])
 
     def setup(self, config: dict[str, Any], store: Store | None = None) -> None:
         """Called once per process, with the first job."""
@@ -61,7 +67,7 @@ class StageTrainable(Trainable):
                     return {"done": True, "outcome": "interrupted"}
                 return self._finished(stopped.result)  # it came to its end on the way
             if self._execution is None:
-                self._execution = Execution(self._job, self._store)
+                self._execution = Execution(self._job, self._store, self._gather)
             if self._given_up():
                 return {"done": True, "outcome": "pruned"}
             progress = self._execution.advance(REPORT_INTERVAL)
@@ -80,6 +86,19 @@ class StageTrainable(Trainable):
             except Exception:  # what it had saved before still stands
                 _log.warning("no checkpoint at the stop of %s", self._job.key, exc_info=True)
             self._execution = None
+        self._disband()
+
+    def _gather(self) -> World:
+        """Starts the other processes of a job that has several."""
+        if self._job.workers == 1:
+            return Alone()
+        self._team = Team(self._job, self._store)
+        return self._team.join()
+
+    def _disband(self) -> None:
+        if self._team is not None:
+            self._team.close()
+            self._team = None
 
     def _given_up(self) -> bool:
         """Ends a stage that its search has pruned."""
@@ -90,6 +109,7 @@ class StageTrainable(Trainable):
             return False
         running.give_up()
         self._execution = None
+        self._disband()
         machine.release()
         self._store.clear_stop(request)
         return True
@@ -99,6 +119,7 @@ class StageTrainable(Trainable):
         self._job = Job.from_text(config["job"])
 
     def _finished(self, result: dict[str, Any] | None) -> dict[str, Any]:
+        self._disband()
         machine.release()
         # As text: Tune would flatten a dictionary of every epoch's metrics into columns, several times.
         return {"done": True, "outcome": "finished", "stage_result": json.dumps(result)}
@@ -107,7 +128,10 @@ class StageTrainable(Trainable):
         if self._execution is not None:
             self._execution.abandon()
             self._execution = None
-        if "CUDA error" in str(error):
+        if self._team is not None:
+            error = self._team.cause_of(error)
+            self._disband()
+        if "CUDA error" in str(error) or "NCCL" in str(error):
             raise error  # the process's CUDA state is broken: Tune ends it, and the stage is tried again in another
         machine.release()
         text = "".join(traceback.format_exception(error))

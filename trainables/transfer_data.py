@@ -74,6 +74,7 @@ class SoftLabels(Classification):
             given(stage.max_length),
             stage.train_limit,
             device,
+            ("train",),
         )
         train = transfer["train"]
         self.splits = {**self.splits, "train": train}

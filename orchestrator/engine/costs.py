@@ -25,7 +25,10 @@ def likeness(stage: Stage) -> str:
         base = base.inputs[0]
     form = stage.canonical()
     fields = {name: value for name, value in form["fields"].items() if name != "seed" and not _is_input(stage, name)}
-    return json.dumps([form["type"], fields, len(stage.inputs), form.get("fingerprints"), base.key], sort_keys=True)
+    corpus = getattr(stage, "corpus", None)  # how much text there is decides most of a pretraining's cost
+    text = [corpus.key] if isinstance(corpus, Stage) else []
+    told = [form["type"], fields, len(stage.inputs), form.get("fingerprints"), base.key, *text]
+    return json.dumps(told, sort_keys=True)
 
 
 def _is_input(stage: Stage, name: str) -> bool:

@@ -18,7 +18,14 @@ from trainables.data import pretrained
 from trainables.errors import UserError
 from trainables.expression import Stage
 from trainables.machine import CUDA_CONTEXT
-from trainables.stages import Pretrained, RandomInit
+from trainables.stages import (
+    MaskedLanguageModel,
+    MaskedLMDistillation,
+    Pretrained,
+    RandomInit,
+    TokenizedCorpus,
+    WordPieceVocabulary,
+)
 
 #: Trials per GPU that Ray can tell apart and that still gain speed; equal fractions let workers be reused.
 PACKINGS = (8, 6, 4, 3, 2, 1)
@@ -53,12 +60,24 @@ class Request:
     """What one stage asks for.
 
     Attributes:
-        cpus: CPU threads.
-        gpus: Share of a GPU.
+        cpus: CPU threads of each of its processes.
+        gpus: Share of a GPU of each.
+        workers: Its processes.
     """
 
     cpus: int
     gpus: float = 0.0
+    workers: int = 1
+
+    @property
+    def all_cpus(self) -> int:
+        """CPU threads of all its processes."""
+        return self.cpus * self.workers
+
+    @property
+    def all_gpus(self) -> float:
+        """GPUs of all its processes."""
+        return self.gpus * self.workers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,44 +85,56 @@ class Shares:
     """How a run divides the cluster.
 
     Attributes:
-        threads: CPU threads per stage.
+        threads: CPU threads per process; a stage is one, unless it is trained by several workers.
         gpu_fraction: GPU share per stage; None estimates it for each.
         max_concurrent: Stages at once; None as many as fit.
         checkpoint_seconds: Time between the checkpoints of a running stage.
+        workers: Processes per stage that several may train together, each with a whole GPU where there are GPUs.
     """
 
     threads: int = 1
     gpu_fraction: float | None = None
     max_concurrent: int | None = None
     checkpoint_seconds: float = 300.0
+    workers: int = 1
 
     def gpu(self, stage: Stage, cluster: Cluster, factor: float = 1.0) -> float:
         """A stage's GPU share: as asked for or estimated, times ``factor`` after it ran out of memory.
 
-        One that starts from no weights (random ones, a mean over folds) needs none.
+        One that starts from no weights (random ones, a mean over folds) or runs no model (a vocabulary) needs none. Of
+        a stage with several processes it is that of each, a whole one: they wait for each other, so none may have a
+        slower neighbour.
         """
-        if not cluster.gpus or not stage.starts_from:
+        if not cluster.gpus or not stage.starts_from or not stage.uses_device:
             return 0.0
+        if self.workers_of(stage) > 1:
+            return 1.0
         if self.gpu_fraction is not None:
             return min(1.0, self.gpu_fraction * factor)
         return min(1.0, round(packed_fraction(estimate_memory(stage), cluster.gpu_memory) * factor, 4))
 
     def request(self, stage: Stage, cluster: Cluster, factor: float = 1.0) -> Request:
         """What a stage asks of Ray."""
-        return Request(self.threads, self.gpu(stage, cluster, factor))
+        return Request(self.threads, self.gpu(stage, cluster, factor), self.workers_of(stage))
+
+    def workers_of(self, stage: Stage) -> int:
+        """How many processes train a stage."""
+        return self.workers if stage.data_parallel else 1
 
     def slots(self, stages: list[Stage], cluster: Cluster) -> int:
         """How many stages may run at once.
 
         Args:
-            stages: What is to be run; the smallest GPU share among them counts.
+            stages: What is to be run; the smallest request among them counts.
             cluster: Where.
         """
-        by_cpu = int(cluster.cpus // self.threads)
+        requests = [self.request(stage, cluster) for stage in stages]
+        by_cpu = int(cluster.cpus // min((one.all_cpus for one in requests), default=self.threads))
         by_gpu = by_cpu
-        if cluster.gpus:
-            shares = [share for share in (self.gpu(stage, cluster) for stage in stages) if share]
-            by_gpu = int(cluster.gpus * int(1 / min(shares) + 1e-6)) if shares else by_cpu
+        shares = [one.all_gpus for one in requests if one.gpus]
+        if shares:
+            least = min(shares)
+            by_gpu = int(cluster.gpus * int(1 / least + 1e-6) if least <= 1 else cluster.gpus // least)
         fitting = max(1, min(by_cpu, by_gpu))
         return min(fitting, self.max_concurrent) if self.max_concurrent else fitting
 
@@ -119,7 +150,7 @@ class Capacity:
         look: Asks what there is; called again from time to time where that changes.
 
     Raises:
-        UserError: For more threads than there are CPU cores.
+        UserError: For more threads than there are CPU cores, or more workers than GPUs.
     """
 
     def __init__(self, shares: Shares, look: Callable[[], Cluster]) -> None:
@@ -131,6 +162,8 @@ class Capacity:
                 f"--threads={shares.threads} is more than the {self._cluster.cpus:g} CPU cores there are, so no stage "
                 f"could ever start; give at most {max(1, int(self._cluster.cpus))}"
             )
+        if shares.workers > 1 and not self._cluster.elastic:
+            _check_workers(shares, self._cluster)
         self._seen = time.monotonic()
 
     @property
@@ -155,9 +188,24 @@ class Capacity:
         cluster = self.cluster
         ahead = 1.25 if cluster.elastic else 1.0
         extra = 4 if cluster.elastic else 0
-        fits_cpu = sum(each.cpus for each in held) + one.cpus <= cluster.cpus * ahead + extra * one.cpus
-        fits_gpu = sum(each.gpus for each in held) + one.gpus <= cluster.gpus * ahead + extra * one.gpus + 1e-3
-        return fits_cpu and fits_gpu
+        cpus = sum(each.all_cpus for each in held) + one.all_cpus
+        gpus = sum(each.all_gpus for each in held) + one.all_gpus
+        fits_cpu = cpus <= cluster.cpus * ahead + extra * one.all_cpus
+        return fits_cpu and gpus <= cluster.gpus * ahead + extra * one.all_gpus + 1e-3
+
+
+def _check_workers(shares: Shares, cluster: Cluster) -> None:
+    fitting = int(cluster.cpus // shares.threads)
+    if shares.workers > fitting:
+        raise UserError(
+            f"--workers={shares.workers} with --threads={shares.threads} is more than the {cluster.cpus:g} CPU cores "
+            f"there are, so such a stage could never start; give at most {fitting}"
+        )
+    if cluster.gpus and shares.workers > cluster.gpus:
+        raise UserError(
+            f"--workers={shares.workers} is more than the {cluster.gpus:g} GPUs there are, and each takes a whole one, "
+            f"so such a stage could never start; give at most {max(1, int(cluster.gpus))}"
+        )
 
 
 def packed_fraction(memory: int, gpu_memory: int) -> float:
@@ -176,10 +224,21 @@ def estimate_memory(stage: Stage) -> int:
     per_layer = 4 * hidden * hidden + 2 * hidden * intermediate + 13 * hidden
     parameters = (vocabulary + positions + 2) * hidden + layers * per_layer
     fields: dict[str, Any] = vars(stage)
-    tokens = (fields.get("batch_size") or 32) * min(fields.get("max_length") or positions, positions)
+    rows, length = fields.get("batch_size") or 32, fields.get("max_length") or positions
+    rows = min(rows, fields.get("micro_batch_size") or rows)
+    if isinstance(fields.get("corpus"), TokenizedCorpus):  # its rows are packed to its own length
+        length = fields["corpus"].max_length
+    tokens = rows * min(length, positions)
     activations = tokens * layers * hidden * ACTIVATION_BYTES
-    if type(stage).__name__ == "MaskedLanguageModel":
+    if isinstance(stage, MaskedLanguageModel):
         activations += tokens * vocabulary * 6  # logits in half precision, and in single for the loss
+    if isinstance(stage, MaskedLMDistillation):
+        tokenizer = stage.corpus.tokenizer
+        wide = tokenizer.size if isinstance(tokenizer, WordPieceVocabulary) else vocabulary
+        parameters += (wide - vocabulary) * hidden
+        # The student's logits and the teacher's on every position, and both distributions. That the student is smaller
+        # than its teacher, whose shape is counted here, makes up for the teacher's own weights.
+        activations += tokens * (wide + 3 * vocabulary) * 6
     return int(HEADROOM * (parameters * BYTES_PER_PARAMETER + activations)) + CUDA_CONTEXT
 
 

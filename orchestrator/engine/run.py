@@ -130,6 +130,7 @@ def execute(
             keep_model=node.want_model or keep_model(node),
             threads=request.cpus,
             gpu_fraction=request.gpus,
+            workers=request.workers,
             checkpoint_interval=shares.checkpoint_seconds,
             run=this_run,
         )

@@ -108,8 +108,13 @@ class Schedule:
         self.on_added: Callable[[list[Node]], None] = lambda added: None  # told of what is added while it is run
         self.extend(roots)
 
-    def extend(self, roots: Iterable[Stage]) -> list[Node]:
+    def extend(self, roots: Iterable[Stage], weights: bool = False) -> list[Node]:
         """Adds expressions, while the schedule is run or before; their cost is that of the stages that are new.
+
+        Args:
+            roots: The expressions.
+            weights: Whether others will start from them, so that the weights of those that are yet to be trained must
+                be kept.
 
         Returns:
             The stages that are new, inputs before what starts from them. One that starts from something that failed
@@ -120,7 +125,8 @@ class Schedule:
         for key, result in self._store.results([node.key for node in added]).items():
             self.nodes[key].state, self.nodes[key].result = State.FINISHED, result
         for root in wanted:
-            self._require(root.key, model=False)
+            unfinished = self.nodes[root.key].state is not State.FINISHED
+            self._require(root.key, model=weights and unfinished and root.makes_model)
         for node in reversed(added):
             node.group = self._group(node.stage)
             self._rank(node)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from typing import Any
@@ -75,7 +76,7 @@ class GraphSearcher(Searcher):
         self._schedule.next()
         self._trials[trial_id], self._held[trial_id] = node, request
         self._listener.started(node)
-        return {"job": self._job_of(node, request).to_text(), "cpus": request.cpus, "gpus": request.gpus}
+        return {"job": self._job_of(node, request).to_text(), **dataclasses.asdict(request)}
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """A running stage's progress."""

@@ -129,10 +129,21 @@ class Store:
             CorruptEntry: Where the stage is not finished any more, has no such file, or it differs from what was
                 written; the entry is set aside and so made again.
         """
+        return self._fetch(key, name, lambda file: file == name)
+
+    def fetch_folder(self, key: str, name: str) -> Path:
+        """A local copy of a folder of a finished entry other than its weights, downloaded and checked if need be.
+
+        Raises:
+            CorruptEntry: As :meth:`fetch_file`, where there is no file in such a folder.
+        """
+        return self._fetch(key, name, lambda file: file.startswith(f"{name}/"))
+
+    def _fetch(self, key: str, name: str, wanted: Callable[[str], bool]) -> Path:
         files = (self.result(key) or {}).get("files", {})
-        if name not in files:
+        manifest = {file: entry for file, entry in files.items() if wanted(file)}
+        if not manifest:
             raise self._corrupt(key, name)
-        manifest = {name: files[name]}
         for _ in range(2):
             folder = Path(self.storage.path(f"stages/{key}")) if self.storage.local else self._cached(key, manifest)
             if self._differing(manifest, folder) is None:

@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from orchestrator.leaderboard import schema
+from orchestrator.leaderboard import pretraining, schema
 from orchestrator.recipe import Recipe
-from trainables.data import tasks
+from trainables.data import sources, tasks
 from trainables.errors import UserError
 from trainables.expression import Stage
-from trainables.stages import CrossValidation, Evaluation
+from trainables.stages import CrossValidation, Evaluation, InferenceSpeed
 
 #: ``result.json`` by stage key.
 Results = Mapping[str, Mapping[str, Any]]
@@ -49,6 +49,7 @@ def build(
         study=recipe.study,
         trial=recipe.trial,
         key=stage.key,
+        teacher_keys=_teacher_keys(stage),
         row_key=recipe.row_key(sweep),
         status=status,
         error=error,
@@ -58,14 +59,38 @@ def build(
         row.update(_class_accuracies(result))
         row.update(_teacher_and_student(stage, row["metric"], row["score"], results))
         row.update(_cost(stage, result, results))
+        row.update(pretraining.scores(_trained(_parts(stage)[0]), results))
     row.update(_agreed([_hyperparameters(part) for part in _parts(stage)]))
     row.update(_provenance(result, [results.get(part.key, {}) for part in _parts(stage)] if result else []))
+    row["transfer_data"] = _data([_transfer_fingerprint(part, results) for part in _parts(stage)])
     return row
 
 
 def _parts(stage: Stage) -> tuple[Stage, ...]:
     """What a stage is the mean of: its folds, or itself."""
     return stage.folds if isinstance(stage, CrossValidation) else (stage,)
+
+
+def _teachers(stage: Stage) -> tuple[Stage, ...]:
+    """Who a stage is distilled from: several, one, or nobody."""
+    found: tuple[Stage, ...] = getattr(stage, "teachers", ())
+    one = getattr(stage, "teacher", None)
+    return found if found or one is None else (one,)
+
+
+def _teacher_keys(stage: Stage) -> list[str]:
+    """Keys of the teachers' own rows; over folds these are means over the teachers of each fold."""
+    if not isinstance(stage, CrossValidation):
+        return [teacher.key for teacher in _teachers(stage)]
+    over_folds = zip(*(_teachers(fold) for fold in stage.folds), strict=True)
+    return [CrossValidation(tuple(teachers)).key for teachers in over_folds]
+
+
+def _transfer_fingerprint(stage: Stage, results: Results) -> str:
+    """Of the texts of another task that a stage, or the classifier that it evaluates, was trained on."""
+    if isinstance(stage, Evaluation):
+        return str(results.get(stage.model.key, {}).get("fingerprints", {}).get("data", "")) if stage.solves else ""
+    return str(results.get(stage.key, {}).get("fingerprints", {}).get("transfer", ""))
 
 
 def _scores(task: str, metrics: Mapping[str, float]) -> dict[str, Any]:
@@ -138,18 +163,31 @@ def _mean_percent(stages: Sequence[Stage | None], metric: str, results: Results)
 
 
 def _hyperparameters(stage: Stage) -> dict[str, Any]:
-    trained = stage.model if isinstance(stage, Evaluation) else stage
+    trained = _trained(stage)
     values = _fields(trained, schema.HYPERPARAMETERS)
     if isinstance(stage, Evaluation):
         values["transfer_task"] = stage.solves
     init = getattr(trained, "init", None)
     if hasattr(init, "task"):
         values |= _fields(init, schema.INTERMEDIATE_HYPERPARAMETERS, schema.INTERMEDIATE)
-    if hasattr(stage, "teacher"):
-        values |= _fields(stage.teacher, schema.TEACHER_HYPERPARAMETERS, schema.TEACHER)
+    values["random_seed"] = _random_seed(trained)
+    if teachers := _teachers(stage):
+        values |= _agreed([_fields(teacher, schema.TEACHER_HYPERPARAMETERS, schema.TEACHER) for teacher in teachers])
     if hasattr(stage, "student"):
         values |= _fields(stage.student, schema.STUDENT_HYPERPARAMETERS, schema.STUDENT)
-    return values
+    return values | pretraining.hyperparameters(trained)
+
+
+def _random_seed(stage: Stage) -> int | None:
+    """The seed of the random text that a stage is trained on, if it is."""
+    outputs = getattr(stage, "teacher_outputs", None)
+    source = getattr(outputs if hasattr(stage, "transfer_task") else stage, "data", None)
+    return sources.unwrapped(str(source))[0] if source else None
+
+
+def _trained(stage: Stage) -> Stage:
+    """What a root stage evaluates or measures; any other is what is trained itself."""
+    return stage.model if isinstance(stage, Evaluation | InferenceSpeed) else stage
 
 
 def _agreed(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -172,6 +210,8 @@ def _cost(stage: Stage, result: Mapping[str, Any], results: Results) -> dict[str
         "inherited_seconds": math.fsum(ancestor.get("cost", {}).get("seconds", 0.0) for ancestor in ancestors),
         "gpu_seconds": own.get("gpu_seconds"),
         "peak_memory_bytes": own.get("peak_memory_bytes"),
+        "speedup": own.get("speedup"),
+        "examples_per_second": own.get("examples_per_second"),
     }
 
 

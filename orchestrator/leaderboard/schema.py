@@ -90,6 +90,7 @@ HYPERPARAMETERS = (
     Column("expertise_split", "string", "where teachers were judged; rows with test looked at test data to train"),
     Column("steps", "int", "steps of training, where they are counted instead of epochs"),
     Column("transfer_task", "string", "task whose texts were trained on, where that is another one"),
+    Column("random_seed", "int", "of random text, where that was trained on"),
 )
 
 #: The same of the stage that ``init`` names, where that one was fine-tuned too.
@@ -114,17 +115,71 @@ STUDENT_HYPERPARAMETERS = tuple(
     if column.name in _OF_BOTH
 )
 
+#: Fields of what a fine-tuned model was pretrained by in the same sweep: a distillation on a corpus, domain adaptation
+#: on one, or both. Null for other models.
+PRETRAINING = "pretraining_"
+ADAPTATION = "adaptation_"
+TEXT_HYPERPARAMETERS = (
+    Column("corpus", "string", "text of the pretraining; of a file or folder the last part of its name"),
+    Column("share", "float", "share of the corpus's texts"),
+    Column("min_words", "int", "shorter texts were left out"),
+    Column("vocabulary_size", "int", "pieces of the expanded vocabulary; null for the teacher's own"),
+)
+DISTILLATION_HYPERPARAMETERS = (
+    Column("tolerance", "float", "distillation losses below it count as 0 (VE-KD's epsilon)"),
+    Column("mlm_weight", "float", "weight of the masked-language-modelling loss (VE-KD's alpha)"),
+    Column("kl_weight", "float", "weight of the Kullback-Leibler divergence"),
+    Column("cosine_weight", "float", "weight of the hidden states' cosine"),
+    Column("mse_weight", "float", "weight of the logits' squared difference"),
+    Column("new_embeddings", "string", "how new pieces' embeddings begin"),
+    Column("replacement", "string", "what stands for a chosen ordinary piece"),
+    Column("hidden_size", "int", "width of the student; null for the teacher's"),
+)
+_PRETRAINING = (
+    Column("learning_rate", "float", "peak of the linear schedule"),
+    Column("batch_size", "int", "sequences per step"),
+    Column("epochs", "int", "passes over the corpus"),
+    Column("steps", "int", "steps of training, where they are counted instead of epochs"),
+    Column("warmup_ratio", "float", "warm-up as a share of all steps"),
+    Column("mask_rate", "float", "share of ordinary pieces to predict"),
+    Column("seed", "int", "of masking, order, new weights and dropout"),
+)
+PRETRAINING_HYPERPARAMETERS = (
+    *TEXT_HYPERPARAMETERS,
+    *DISTILLATION_HYPERPARAMETERS,
+    Column(PRETRAINING + "layers", "int", "of the student"),
+    *(
+        Column(PRETRAINING + column.name, column.kind, f"of the distillation on the corpus: {column.meaning}")
+        for column in _PRETRAINING
+    ),
+    *(
+        Column(ADAPTATION + column.name, column.kind, f"of domain adaptation on the corpus: {column.meaning}")
+        for column in _PRETRAINING
+    ),
+)
+PRETRAINING_SCORES = (
+    Column("new_pieces", "int", "pieces that the expanded vocabulary has more than the teacher's"),
+    Column("corpus_ratio", "float", "pieces of the corpus with the expanded vocabulary over those with the teacher's"),
+    Column("pretraining_loss", "float", "masked-language-modelling loss of that pretraining on text held out"),
+)
+
 COST = (
     Column("parameters", "int", "weights of the model"),
     Column("own_seconds", "float", "wall time of the root stage alone"),
     Column("inherited_seconds", "float", "wall time of all stages that it starts from, each counted once"),
     Column("gpu_seconds", "float", "wall time of the root stage times its share of a GPU"),
     Column("peak_memory_bytes", "int", "largest memory of the root stage on its device"),
+    Column("speedup", "float", "speed over that of the baseline, both measured in turns by one process"),
+    Column("examples_per_second", "float", "speed of the forward pass, measured on the row's device"),
 )
 
 PROVENANCE = (
     Column("data", "string", "fingerprint of the task's data, of all folds' together; compare only runs on the same"),
+    Column(
+        "transfer_data", "string", "fingerprint of the transfer data, where the texts of another task were trained on"
+    ),
     Column("key", "string", "of the root stage: its folder in the store"),
+    Column("teacher_keys", "strings", "keys of the teachers' own stages, in the order of teachers"),
     Column("row_key", "string", "of the row: hash of sweep and key"),
     Column("python_version", "string", "of the worker"),
     Column("torch_version", "string", "of the worker"),
@@ -152,6 +207,8 @@ COLUMNS: tuple[Column, ...] = (
     *INTERMEDIATE_HYPERPARAMETERS,
     *TEACHER_HYPERPARAMETERS,
     *STUDENT_HYPERPARAMETERS,
+    *PRETRAINING_HYPERPARAMETERS,
+    *PRETRAINING_SCORES,
     *COST,
     *PROVENANCE,
     *OUTCOME,

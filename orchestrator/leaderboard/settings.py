@@ -13,7 +13,12 @@ if TYPE_CHECKING:
 _SETTINGS = [
     *(
         column.name
-        for columns in (schema.HYPERPARAMETERS, schema.TEACHER_HYPERPARAMETERS, schema.STUDENT_HYPERPARAMETERS)
+        for columns in (
+            schema.HYPERPARAMETERS,
+            schema.TEACHER_HYPERPARAMETERS,
+            schema.STUDENT_HYPERPARAMETERS,
+            schema.PRETRAINING_HYPERPARAMETERS,
+        )
         for column in columns
     ),
     "study",
@@ -45,9 +50,37 @@ def comparable(rows: pd.DataFrame, *, per_method: bool = False) -> pd.DataFrame:
     fields = ordered[_SETTINGS].assign(confidence_penalty=ordered["confidence_penalty"].fillna(0.0))
     settings = fields.map(str).agg("|".join, axis=1)
     same = settings == settings.groupby(place).transform("last")
-    # What failed has no fingerprint of its data, and is of any.
-    latest = ordered["data"].where(same).groupby(place).transform("last")
-    same &= ordered["data"].isna() | (ordered["data"] == latest)
+    for name in ("data", "transfer_data"):
+        # What failed has no fingerprint of its data, and is of any.
+        latest = ordered[name].where(same).groupby(place).transform("last")
+        same &= ordered[name].isna() | (ordered[name] == latest)
     chosen = ordered[same]
     labels = chosen[["model", "method", "task", "intermediate", "seed"]].assign(teachers=teachers[same])
     return chosen[~labels.duplicated(keep="last")]
+
+
+def of_shown_teachers(rows: pd.DataFrame, teachers: pd.DataFrame) -> pd.Series[bool]:
+    """Which students learned from the very teachers that stand beside them in a table.
+
+    A sweep may hold students of teachers with several settings (``--epochs 4``, then ``--epochs 1`` for some of the
+    strategies). What a student gained over a teacher is only that if it learned from this one.
+
+    Args:
+        rows: From :func:`comparable`.
+        teachers: The rows of teachers that are shown, from there too. A teacher without a row is any.
+
+    Returns:
+        One value per row; rows without teachers fit.
+    """
+    shown: dict[str, set[str]] = {}
+    for name, key in zip(teachers["model"], teachers["key"], strict=True):
+        shown.setdefault(str(name), set()).add(str(key))
+
+    def fits(row: pd.Series) -> bool:
+        if row["teachers"] is None or row["teacher_keys"] is None:  # a file from before rows had them
+            return True
+        return all(
+            key in shown.get(name, {key}) for name, key in zip(row["teachers"], row["teacher_keys"], strict=False)
+        )
+
+    return rows[["teachers", "teacher_keys"]].apply(fits, axis=1).astype(bool)

@@ -6,10 +6,11 @@ The paper prints AUROC as a fraction; here all is in percent.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from orchestrator.leaderboard.settings import comparable
+from orchestrator.leaderboard.settings import comparable, of_shown_teachers
 from orchestrator.leaderboard.statistics import spread
 from orchestrator.leaderboard.tables import Cell, heading
 
@@ -23,6 +24,10 @@ _DISTILLED = "distill_"
 _TUNED = "finetune_"
 #: The column of what learns from a transfer set's own labels.
 OWN_LABELS = "own labels"
+#: Between the untrained student and its teacher, in points: no share is told of less, nor of what two standard errors
+#: of the difference do not exceed.
+SMALLEST_GAP = 1.0
+_BASELINE = "The paper's baseline is a BERT of which it does not say whether it was fine-tuned; ours is not."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +44,7 @@ class Comparison:
         printed: The paper's.
         closed: Share of the gap that is closed, in percent, by (transfer set, teacher).
         printed_closed: The paper's.
+        notes: What a reader should know, one sentence each.
     """
 
     task: str
@@ -49,6 +55,7 @@ class Comparison:
     printed: Mapping[tuple[str, str], Cell]
     closed: Mapping[tuple[str, str], float]
     printed_closed: Mapping[tuple[str, str], float]
+    notes: tuple[str, ...] = ()
 
 
 def belonging(rows: pd.DataFrame, task: str) -> pd.Series[bool]:
@@ -56,45 +63,57 @@ def belonging(rows: pd.DataFrame, task: str) -> pd.Series[bool]:
     return rows["method"].str.startswith(_DISTILLED) & (rows["task"] == task)
 
 
-def compare(rows: pd.DataFrame, task: str) -> Comparison:
-    """Fills the table with rows of one sweep.
+def compare(rows: pd.DataFrame, task: str) -> list[Comparison]:
+    """A table for each student, filled with rows of one sweep.
+
+    Of teachers and students that were trained with several settings the last ones count, and students of these.
 
     Args:
         rows: Of one sweep.
         task: Key of the target task.
     """
     found = comparable(rows[rows["task"] == task], per_method=True)
-    distilled = found[found["method"].str.startswith(_DISTILLED)]
-    tuned = found[found["method"].str.startswith(_TUNED)]
-    student = str(distilled["model"].iloc[0]) if len(distilled) else ""
+    found = found[of_shown_teachers(found, found[found["method"] == FINE_TUNED])]
+    students = dict.fromkeys(found[~found["method"].isin([FINE_TUNED])]["model"])
+    return [_compare(found, task, str(student)) for student in students]
+
+
+def _compare(rows: pd.DataFrame, task: str, student: str) -> Comparison:
+    own = rows[rows["model"] == student]
+    distilled = own[own["method"].str.startswith(_DISTILLED)]
     ours: dict[tuple[str, str], Cell] = {}
-    for row in (distilled, tuned):
-        for (method, teachers), part in row.groupby([row["method"], row["teachers"].map(_joined)], sort=False):
-            ours[str(method).partition("_")[2], str(teachers) or OWN_LABELS] = _cell(part)
+    for part in (distilled, own[own["method"].str.startswith(_TUNED)]):
+        for (method, names), some in part.groupby([part["method"], part["teachers"].map(_joined)], sort=False):
+            ours[str(method).partition("_")[2], str(names) or OWN_LABELS] = _cell(some)
     teachers = tuple(dict.fromkeys(name for names in distilled["teachers"] for name in names))
     for name in teachers:
-        own = found[(found["method"] == FINE_TUNED) & (found["model"] == name)]
-        if len(own):
-            ours["teacher", name] = _cell(own)
-    untrained = found[found["method"] == UNTRAINED]
+        alone = rows[(rows["method"] == FINE_TUNED) & (rows["model"] == name)]
+        if len(alone):
+            ours["teacher", name] = _cell(alone)
+    untrained = own[own["method"] == UNTRAINED]
     if len(untrained):
         ours[UNTRAINED, OWN_LABELS] = _cell(untrained)
     transfer = tuple(dict.fromkeys(row for row, _ in ours if row not in (UNTRAINED, "teacher")))
     closed = {
         (row, name): share for row in transfer for name in teachers if (share := _closed(ours, row, name)) is not None
     }
-    return Comparison(
-        task, student, teachers, transfer, ours, _printed(task, student), closed, _printed_gaps(task, student)
-    )
+    printed = _printed(task, student)
+    notes = (_BASELINE,) if (UNTRAINED, OWN_LABELS) in printed else ()
+    return Comparison(task, student, teachers, transfer, ours, printed, closed, _printed_gaps(task, student), notes)
 
 
 def _closed(numbers: Mapping[tuple[str, str], Cell], transfer: str, teacher: str) -> float | None:
-    """(student - init) / (teacher - init), in percent; None where a number is missing or there is no gap."""
-    cells = [numbers.get(place) for place in ((transfer, teacher), (UNTRAINED, OWN_LABELS), ("teacher", teacher))]
-    means = [cell.mean for cell in cells if cell is not None and cell.mean is not None]
-    if len(means) < 3 or means[2] <= means[1]:
+    """(student - init) / (teacher - init), in percent; None where a number is missing or the gap may be noise."""
+    student, init, best = (
+        numbers.get(place) for place in ((transfer, teacher), (UNTRAINED, OWN_LABELS), ("teacher", teacher))
+    )
+    if student is None or init is None or best is None:
         return None
-    return 100 * (means[0] - means[1]) / (means[2] - means[1])
+    if student.mean is None or init.mean is None or best.mean is None:
+        return None
+    gap = best.mean - init.mean
+    noise = math.hypot(*((cell.std or 0.0) / math.sqrt(cell.seeds or 1) for cell in (init, best)))
+    return 100 * (student.mean - init.mean) / gap if gap >= max(SMALLEST_GAP, 2 * noise) else None
 
 
 def _printed(task: str, student: str) -> dict[tuple[str, str], Cell]:
@@ -146,7 +165,9 @@ def block(comparison: Comparison) -> RenderableType:
         cells.append(_both(comparison.ours.get((row, OWN_LABELS)), comparison.printed.get((row, OWN_LABELS))))
         table.add_row("the teacher itself" if row == "teacher" else row, *cells)
     title = f"{heading(comparison.task)}: what transfer data teaches {comparison.student}"
-    return Group(Text(title, style="bold"), Text("AUROC in percent; ours | ").append("the paper's", "dim"), table)
+    explained = Text("AUROC in percent; ours | ").append("the paper's", "dim")
+    notes = (Text(line, style="dim") for line in comparison.notes)
+    return Group(Text(title, style="bold"), explained, table, *notes)
 
 
 def _cell(rows: pd.DataFrame) -> Cell:

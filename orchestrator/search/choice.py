@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.search import report
+from orchestrator.search.study import WATCHED
 
 if TYPE_CHECKING:
     from optuna.study import Study
 
 OBJECTIVE = "mean dev score (%)"
-STEP = "epoch of refinement"
 IN_A_ROW = 5  # hyperparameters in one row of slices; more cannot be read
 LEGIBLE = 12  # curves that a legend can tell apart
 
@@ -67,8 +67,16 @@ def planned(study: Study) -> tuple[list[Plot], list[str]]:
         every = {"params": varying, **arguments}
         plots.append(Plot("parallel_coordinate", "Every trial as a line through its hyperparameters", every))
     if any(trial.intermediate_values for trial in study.get_trials(deepcopy=False)):
-        plots.append(Plot("intermediate_values", "Dev score by epoch of refinement, pruned trials too"))
+        name, step = watched(study)
+        title = f"{name.partition(' (')[0]} by {step}, pruned trials too"
+        plots.append(Plot("intermediate_values", title[0].upper() + title[1:]))
     return plots, notes
+
+
+def watched(study: Study) -> tuple[str, str]:
+    """What trials of a study are stopped early by, and what its steps are."""
+    title, step = study.user_attrs.get(WATCHED, ("dev score (%)", "epoch of refinement"))
+    return str(title), str(step)
 
 
 def _varying(trials: Sequence[Any]) -> tuple[list[str], dict[str, object]]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.engine.schedule import Node
-from orchestrator.search import report
+from orchestrator.search import choice, report
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -156,5 +156,6 @@ def outcome(study: Study, number: int) -> str:
         if trial.last_step is None:
             return "pruned"
         value = trial.intermediate_values[trial.last_step]
-        return f"pruned at epoch {trial.last_step} of refinement ({value:.2f})"
+        step = choice.watched(study)[1].replace("epoch", f"epoch {trial.last_step}", 1)
+        return f"pruned at {step} ({value:.2f})"
     return "failed" if trial.state.name == "FAIL" else trial.state.name.lower()

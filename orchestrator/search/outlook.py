@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from orchestrator.bookkeeping import Bookkeeper
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-def show(console: Console, options: RunOptions, search: Search, example: Recipe, store: Store) -> None:
+def show(console: Console, options: RunOptions, search: Search, example: Sequence[Recipe], store: Store) -> None:
     """Says what a search would run at most, and what of it the storage holds.
 
     Which trials there will be is the sampler's business.
@@ -28,7 +30,7 @@ def show(console: Console, options: RunOptions, search: Search, example: Recipe,
         console: Where to.
         options: How it would be run.
         search: What would be searched.
-        example: A recipe of the last phase.
+        example: The recipes of a trial of the last phase, for one seed.
         store: Where it would go.
 
     Raises:
@@ -41,10 +43,8 @@ def show(console: Console, options: RunOptions, search: Search, example: Recipe,
         total += trials
         of = "any number of combinations" if size is None else counted(size, "combination")
         console.print(f"{phase.name}: {counted(trials, 'trial')} of {of}: {phase.space.describe()}", soft_wrap=True)
-    stages: dict[str, int] = {}
-    for stage in example.stage.walk():
-        if stage.stored:
-            stages[type(stage).__name__] = stages.get(type(stage).__name__, 0) + 1
+    kinds = {stage.key: type(stage).__name__ for recipe in example for stage in recipe.stage.walk() if stage.stored}
+    stages = Counter(kinds.values())
     listed = ", ".join(f"{count} {name}" for name, count in stages.items())
     console.print(f"a trial of {search.phases[-1].name} is, per seed: {listed}; what trials share is trained once")
     how = f"sampler {search.sampler}, pruner {search.pruner}"

@@ -88,8 +88,9 @@ def _matplotlib_figure(study: Study, plot: choice.Plot) -> MatplotlibFigure:
     if plot.name == "parallel_coordinate":
         _label_coordinates(figure, study, sorted(plot.params))
     if plot.name == "intermediate_values":
-        axes.set_xlabel(choice.STEP)
-        axes.set_ylabel(choice.OBJECTIVE)
+        title, step = choice.watched(study)
+        axes.set_xlabel(step)
+        axes.set_ylabel(title)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         for number, line in enumerate(axes.lines):  # Optuna's colours end after twenty
             line.set_color(plt.get_cmap("tab20")(number % 20))

@@ -114,7 +114,8 @@ def _figure(study: Study, plot: choice.Plot) -> Any:
         figure.update_annotations(bgcolor="rgba(255, 255, 255, 0.8)")
         figure.update_xaxes(ticktext=[name.replace("_", "_<br>", 1) if len(name) > 14 else name for name in names])
     if plot.name == "intermediate_values":
-        figure.update_layout(xaxis_title=choice.STEP, yaxis_title=choice.OBJECTIVE)
+        title, step = choice.watched(study)
+        figure.update_layout(xaxis_title=step, yaxis_title=title)
         if max(max(trace.x) for trace in figure.data) <= 2 * choice.LEGIBLE:
             figure.update_xaxes(dtick=1)
     return figure

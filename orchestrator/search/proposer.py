@@ -4,8 +4,9 @@ The store is the truth and Optuna's journal the memory of who asked. What a kill
 again: its trials still stand as running in the study, so their expressions are added again, and what of them is
 finished is found. A trial's rows are written before Optuna is told of its end, never after.
 
-Where early stopping is on, a trial begins with one run (its first seed's); its dev scores per epoch go to Optuna's
-pruner, so that the same seed is compared in all trials. The other seeds follow once that run has come to its end.
+Where early stopping is on, a trial begins with one stage (of its first seed); what that reports per epoch goes to
+Optuna's pruner, so that the same seed is compared in all trials. All else follows once that stage has come to its end:
+the other seeds, and where it is a pretraining what is fine-tuned from it.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from optuna.trial import Trial
 
 _log = logging.getLogger(__name__)
-_PRUNED = "stopped early: its dev score was among the lower ones at the same epoch"
+_PRUNED = "stopped early: it was among the worse ones at the same epoch"
 
 
 @dataclasses.dataclass
@@ -41,7 +42,7 @@ class Open:
     Attributes:
         study: Of its phase.
         trial: Optuna's.
-        recipes: One per seed.
+        recipes: One per seed, or several: those of the first seed first.
         lead: Key of the stage whose epochs decide whether the trial goes on; None once all of its runs are added.
         prune: Whether it is to be stopped early.
         begun: Whether it had anything to run; else what it starts from had failed before.
@@ -171,13 +172,13 @@ class StudyProposer(Listener):
 
     def _dev(self, stages: Sequence[Stage]) -> float | None:
         """Mean dev score of stages, of folds where a mean over them is not made yet; None where one is not trained."""
-        metric, scores = f"dev/{self.search.metric}", []
+        scores = []
         for whole in stages:
             for stage in getattr(whole, "folds", (whole,)):
                 result = self.schedule.result(stage)
                 if result is None:
                     return None
-                scores.append(result["metrics"][metric])
+                scores.append(result["metrics"][self.search.dev_metric(str(getattr(whole, "task", "")))])
         return statistics.fmean(scores)
 
     # --- Proposer --------------------------------------------------------------------------------------------
@@ -206,14 +207,17 @@ class StudyProposer(Listener):
     # --- Listener --------------------------------------------------------------------------------------------
 
     def progressed(self, node: Node, report: dict[str, Any]) -> None:
-        """Tells the pruner of a comparable epoch's dev score."""
-        value = report.get(f"dev/{self.search.metric}")
+        """Tells the pruner of a comparable epoch's dev score, or of whatever else is watched."""
+        watched = self.search.watched
+        value = report.get(watched.metric)
         if "resource" not in report or value is None:
             return
         last = report.get("stage_step", 0) >= report.get("stage_total", 0)
         for one in self.open:
             if one.lead == node.key:
-                prune = one.study.report(one.trial, 100 * value, int(report["resource"]), node.stage.schedule)
+                prune = one.study.report(
+                    one.trial, watched.factor * value, int(report["resource"]), node.stage.schedule
+                )
                 if prune and not last:  # else nothing would be gained
                     one.study.give_up(one.trial)
                     one.prune = True
@@ -287,12 +291,20 @@ class StudyProposer(Listener):
         return fixed
 
     def recipes_of(self, study: PhaseStudy, chosen: Mapping[str, Any], number: int) -> list[Recipe]:
-        """A trial's recipes, one per seed."""
-        return [study.phase.make(chosen, seed, study=study.name, trial=number) for seed in self.search.seeds]
+        """A trial's recipes, those of the first seed first."""
+        labels = {"study": study.name, "trial": number}
+        return [recipe for seed in self.search.seeds for recipe in study.phase.recipes(chosen, seed, **labels)]
 
     def _add(self, recipes: Sequence[Recipe], stages: Sequence[Stage] | None = None) -> None:
-        """Adds recipes to the books, and their expressions (or some stages of them) to the schedule."""
-        self.schedule.extend([recipe.stage for recipe in recipes] if stages is None else stages)
+        """Adds recipes to the books, and their expressions (or some stages of them) to the schedule.
+
+        Of stages that are no recipe's own, others will start from them: their weights must be there.
+        """
+        if stages is None:
+            self.schedule.extend([recipe.stage for recipe in recipes])
+        else:
+            own = {recipe.stage.key for recipe in recipes}
+            self.schedule.extend(stages, weights=own.isdisjoint(stage.key for stage in stages))
         self.recipes.extend(recipes)
         self._keeper.add(with_folds(recipes))
 
@@ -360,9 +372,12 @@ class StudyProposer(Listener):
         if lost:
             self._end_failed(one, lost[0])
         elif all(node.state is State.FINISHED and node.result is not None for node in nodes):
-            metric = f"dev/{self.search.metric}"
-            scores = [100 * node.result["metrics"][metric] for node in nodes if node.result is not None]
-            one.study.complete(one.trial, statistics.fmean(scores))
+            scores = [
+                (recipe.task, 100 * node.result["metrics"][self.search.dev_metric(recipe.task)])
+                for recipe, node in zip(one.recipes, nodes, strict=True)
+                if node.result is not None
+            ]
+            one.study.complete(one.trial, self.search.value(scores))
             self._close(one)
 
     def _end_pruned(self, one: Open) -> None:

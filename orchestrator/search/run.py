@@ -75,7 +75,7 @@ def run(
 
     console, ending = terminal.console(), Ending(compared, command, published)
     sample = _sample(search)
-    for recipe in sample:
+    for recipe in (recipe for recipes in sample for recipe in recipes):
         _ = recipe.stage.key  # missing data or weights are refused here
     store = Store(options.storage)
     if options.dry_run:
@@ -84,7 +84,7 @@ def run(
     if options.report_only:
         return _report(options, search, ending, store, console)
     store.storage.check_writable()
-    sweep.check_data(sample)
+    sweep.check_data([recipe for recipes in sample for recipe in recipes])
     with lease.held(store.storage, options.sweep, console.print):
         return _run(options, search, ending, store, console)
 
@@ -180,7 +180,8 @@ def conclude(options: RunOptions, proposer: StudyProposer, ending: Ending, store
         console.print("settings chosen for each fold on its own dev", style="dim")
     else:
         show_rows(options, [*own, *beside], store, console)
-        console.print("beside the best trial: the best by dev of what the search trained", style="dim")
+        if beside:
+            console.print("beside the best trial: the best by dev of what the search trained", style="dim")
     folder = _folder_of_reports(store)
     stem = f"{proposer.search.name}.{last.phase.name}"
     files = {ending: folder / f"{stem}{ending}" for ending in (".best.json", ".html", ".png")}
@@ -220,15 +221,12 @@ def progress(proposer: StudyProposer) -> SearchProgress:
     )
 
 
-def _sample(search: Search) -> list[Recipe]:
-    """A recipe of each phase, by which data and models are checked."""
+def _sample(search: Search) -> list[list[Recipe]]:
+    """The recipes of some trial of each phase for one seed, by which data and models are checked."""
     chosen: dict[str, Any] = {}
-    found = []
     for phase in search.phases:
         chosen |= _some_point(phase.space)
-    for phase in search.phases:
-        found.append(phase.make(chosen, search.seeds[0], study=search.name, trial=0))
-    return found
+    return [phase.recipes(chosen, search.seeds[0], study=search.name, trial=0) for phase in search.phases]
 
 
 def _some_point(space: Space) -> dict[str, Any]:

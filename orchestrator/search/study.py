@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 Point: TypeAlias = tuple[tuple[str, Any], ...]
 
 _IDENTITY = "search"
+#: Of a study whose trials are stopped early by something else than the dev score: what, and by which steps.
+WATCHED = "watched"
 _SCHEDULE = "schedule"  # of a trial: only those of the same one are compared on the way
 _NOT_BEGUN = "not_begun"  # of a trial that failed since what it starts from had failed before
 _GIVEN_UP = "given_up"  # at which step, of a trial that is to be stopped early
@@ -64,6 +66,8 @@ class PhaseStudy:
             pruner=_pruner(search.pruner),
         )
         self._check_identity()
+        if search.watch is not None:  # for whoever shows the study, who knows nothing of the search
+            self.study.set_user_attr(WATCHED, [search.watch.title, search.watch.step])
         size = phase.space.size
         self.target = search.trials if size is None else min(search.trials, size)
         self._failed_here: set[int] = set()

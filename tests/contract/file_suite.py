@@ -11,7 +11,7 @@ import pytest
 
 from orchestrator.engine.schedule import Node, Schedule
 from orchestrator.engine.store import Store
-from tests.contract.store_suite import DAMAGED_ENTRIES, KEY, OTHER, files, publish, rewrite
+from tests.contract.store_suite import DAMAGED_ENTRIES, KEY, OTHER, STAGE, files, publish, rewrite
 from tests.noop import Notes, Reader, Sleep
 from trainables.errors import CorruptEntry
 from trainables.execution import Execution, Job
@@ -42,6 +42,23 @@ class FileSuite:
             for _ in range(2):
                 assert reader.fetch_file(KEY, "predictions.parquet").read_bytes() == b"\x07" * 3_000
                 assert reader.fetch_file(OTHER, "predictions.parquet").read_bytes() == b"\x07" * 5
+
+    def test_a_folder_comes_by_its_name(self, store: Store, location: str) -> None:
+        """All of its files in one place, as a tokenizer's have to be, and no others."""
+        folder = store.working_folder(KEY)
+        (folder / "tokenizer").mkdir()
+        content = {"vocab.txt": b"a\n", "tokenizer.json": b"{}"}
+        for name, text in content.items():
+            (folder / "tokenizer" / name).write_bytes(text)
+        (folder / "tokenizer.txt").write_bytes(b"beside it")
+        store.publish(KEY, folder, STAGE, {"metrics": {}, "history": [], "facts": {}})
+        for reader in (store, Store(location)):
+            for _ in range(2):
+                found = reader.fetch_folder(KEY, "tokenizer")
+                assert {path.name: path.read_bytes() for path in found.iterdir()} == content
+        with pytest.raises(CorruptEntry, match="missing or differs"):
+            store.fetch_folder(KEY, "token")
+        assert store.result(KEY) is None
 
     def test_a_file_outlives_the_weights_of_its_entry(self, store: Store) -> None:
         publish(store)

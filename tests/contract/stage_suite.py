@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from orchestrator.engine.store import Store
+from tests.contract.beside import beside
 from trainables.context import PREDICTIONS, Progress
 from trainables.errors import StageError
 from trainables.execution import Execution, Job
@@ -71,6 +72,8 @@ class StageSuite:
     predicts = False
     #: Fields that its key has something else in place of.
     unkeyed: frozenset[str] = frozenset()
+    #: Whether it runs a model, so that there are parameters to tell of.
+    runs_model = True
     #: Files that it writes beside weights and predictions.
     writes: frozenset[str] = frozenset()
 
@@ -134,7 +137,8 @@ class StageSuite:
     def test_defaults_and_locations_are_not_in_its_key(self, stage: Stage) -> None:
         fields = stage.canonical()["fields"]
         for field in dataclasses.fields(stage):
-            located, default = field.metadata.get("located"), getattr(stage, field.name) == field.default
+            value = getattr(stage, field.name)
+            located, default = field.metadata.get("located") and not isinstance(value, Stage), value == field.default
             if located or default or field.name in self.unkeyed:
                 assert field.name not in fields
             else:
@@ -158,7 +162,7 @@ class StageSuite:
         assert all(math.isfinite(value) for entry in result["history"] for value in entry.values())
         assert [entry["epoch"] for entry in result["history"]] == list(range(1, len(result["history"]) + 1))
         facts = result["facts"]
-        assert facts["parameters"] > 0
+        assert not self.runs_model or facts["parameters"] > 0
         assert facts["steps"] >= len(result["history"])
         assert facts["tokens"] >= facts["steps"]
         cost = result["cost"]
@@ -260,6 +264,29 @@ class StageSuite:
             to_end(Execution(workshop.job(), store))
             same(store)
             store.storage.delete(f"stages/{key}")
+
+    # --- several processes -----------------------------------------------------------------------------------
+
+    def test_two_processes_find_what_one_does(self, workshop: Workshop, finished: Store) -> None:
+        if not workshop.stage.data_parallel:
+            pytest.skip("one process trains it")
+        store, key = workshop.store(), workshop.stage.key
+        job = workshop.job(workers=2, checkpoint_interval=0.0)
+        with beside(job, store) as gather:
+            to_end(Execution(job, store, gather))
+        result, wanted = store.result(key), finished.result(key)
+        assert result is not None
+        assert wanted is not None
+        assert len(result["history"]) == len(wanted["history"])
+        for entry, other in zip(result["history"], wanted["history"], strict=True):
+            assert entry == pytest.approx(other, rel=1e-4)
+        assert result["metrics"] == pytest.approx(wanted["metrics"], rel=1e-4)
+        assert result["facts"].keys() == wanted["facts"].keys()
+        for name in ("parameters", "steps", "tokens"):
+            assert result["facts"][name] == wanted["facts"][name]
+        assert set(content(store, key)) == set(content(finished, key))
+        assert store.storage.names("tmp") == []
+        assert store.storage.names("checkpoints") == []
 
     # --- weights, and what is finished already ---------------------------------------------------------------
 

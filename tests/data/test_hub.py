@@ -119,6 +119,24 @@ def test_minds_five_topics_are_balanced_and_rows_without_values_left_out(reposit
         assert Counter(label for _, _, label in examples) == dict.fromkeys(tasks.get("mind").labels, 4)
 
 
+def test_a_title_of_mind_is_in_one_split_and_counts_once(repository: Path) -> None:
+    """The classes are cut after that: of lifestyle dev has one title of its own."""
+    categories = ("foodanddrink", "lifestyle", "video", "travel", "finance")
+    rows = [{"category": name, "title": f"{name} {n}"} for n in range(6) for name in categories]
+    put(repository / "train.jsonl", *rows[:20], rows[0] | {"title": " foodanddrink  0 "})
+    again = [row for row in rows[:20] if row["category"] == "lifestyle"]
+    put(repository / "validation.jsonl", *rows[20:25], *again, *rows[25:30])
+    put(repository / "test.jsonl", *({"category": name, "title": f"new {name}"} for name in categories), *rows[25:30])
+    found = {split: [text for _, text, _ in rows] for split, rows in read("hub:linxinyuan/mind", "mind").items()}
+    assert {split: len(texts) for split, texts in found.items()} == {"train": 20, "dev": 10, "test": 5}
+    assert len({text for texts in found.values() for text in texts}) == 35
+    hub.read.cache_clear()
+    put(repository / "test.jsonl", *rows[:5])
+    shutil.rmtree(repository.parent / "cache")
+    with pytest.raises(UserError, match="the test split has no text that is not in the splits before it"):
+        hub.read("linxinyuan/mind", tasks.get("mind"))
+
+
 def test_the_layout_goes_first_and_keeps_its_fingerprint(repository: Path, tmp_path: Path) -> None:
     task = tasks.get("boolq")
     for folder in (repository, tmp_path / "local"):

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from orchestrator import doktra_tables
 from orchestrator.leaderboard.doktra import block, compare, page
-from orchestrator.leaderboard.doktra.comparison import text
+from orchestrator.leaderboard.paper import text
 from orchestrator.leaderboard.published import published
 from tests.leaderboard.synthetic import frame, row
 from trainables.errors import UserError
@@ -282,7 +282,7 @@ def test_the_papers_numbers_are_dim():
 
 def test_a_page_holds_every_number_and_escapes_names():
     rows = [{**one, "sweep": "<b>"} for one in printed_as_rows(2)]
-    made = page([compare(frame(rows), 2), compare(frame([]), 6)])
+    made = page([compare(frame(rows), 2), compare(frame([]), 6)], "DoKTra")
     for value in ("77.42 (1)", "<small>77.42 ±0.04</small>", "101.63%", "ALBERT-ft+CPL", "&lt;b&gt;"):
         assert value in made
     assert "<b>" not in made

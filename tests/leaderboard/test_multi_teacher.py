@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from datetime import UTC, datetime
 from typing import Any
 
 import pandas as pd
@@ -113,6 +114,36 @@ def test_a_student_that_is_one_of_its_teachers_has_one_column() -> None:
     made += [row("emotion", 50.0, model=name, row_key=f"{place:032x}") for place, name in enumerate(TWO)]
     (table,) = multi_teacher.tables(frame(made), "emotion")
     assert table.columns == (*TWO, "ca_mkd")
+
+
+def test_students_of_other_teachers_than_the_shown_are_left_out() -> None:
+    """``--epochs 1 --strategies expertise`` after a run of all strategies: what is left of that stands nowhere."""
+    made = []
+    for epochs, score, strategies in ((4, 80.0, ("expertise", "ca_mkd")), (1, 40.0, ("expertise",))):
+        when = datetime(2026, 3, 5 - epochs, tzinfo=UTC)
+        keys = [f"{epochs}{place}".ljust(32, "0") for place in range(2)]
+        for name, key in zip(TWO, keys, strict=True):
+            made.append(row("emotion", score, model=name, key=key, row_key=key, epochs=epochs, started_at=when))
+        for strategy in strategies:
+            columns = {"method": strategy, "model": "small", "teachers": list(TWO), "teacher_keys": keys}
+            place = f"{len(made):032x}"
+            made.append(row("emotion", score + 1, row_key=place, teacher_epochs=epochs, started_at=when, **columns))
+    (table,) = multi_teacher.tables(frame(made), "emotion")
+    assert table.strategies == ("expertise",)
+    assert [table.ours[name, comparison.SCORE].mean for name in (*TWO, "expertise")] == [40.0, 40.0, 41.0]
+
+
+def test_the_order_of_teachers_does_not_matter_to_what_is_printed() -> None:
+    found = comparison.printed("emotion", "distilbert", THREE)
+    assert len(found) == 42
+    assert comparison.printed("emotion", "distilbert", THREE[::-1]) == found
+
+
+def test_classes_come_in_the_tasks_order() -> None:
+    labels = {"surprise": 1.0, "joy": 2.0, "sadness": 3.0}
+    columns = {"method": "ca_mkd", "model": TWO[0], "teachers": list(TWO), "class_accuracy": labels}
+    (table,) = multi_teacher.tables(frame([row("emotion", 60.0, **columns)]), "emotion")
+    assert table.labels == ("sadness", "joy", "surprise")
 
 
 def test_rows_that_looked_at_test_are_told(tmp_path: Any) -> None:

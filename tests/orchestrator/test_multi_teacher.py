@@ -63,6 +63,10 @@ def _no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (("--strategies", "expertize"), ["'expertize'", "did you mean 'expertise'"]),
         (("--teachers", "mini_domain"), ["--min-teachers=2", "at most the number of --teachers, 1"]),
+        (
+            ("--teachers", "x=mini_disease,y=mini_gene", "--students", "x=mini_gene"),
+            ["'x' is a teacher and, as another model, a student"],
+        ),
         (("--min-teachers", "1"), ["--min-teachers=1", "at least 2"]),
         (("--min-teachers", "4"), ["--min-teachers=4", "3"]),
         (("--task", "hoc"), ["'hoc'", "several labels per example"]),
@@ -114,6 +118,10 @@ def test_a_small_sweep_from_end_to_end(tmp_path: Path) -> None:
     found = rows.read(store.filesystem, store.root)
     distilled = found[found.method == "expertise"]
     assert len(distilled) == 4
+    key_of = dict(zip(found[found.method == "finetune"].model, found[found.method == "finetune"].key, strict=True))
+    for names, keys, epochs in zip(distilled.teachers, distilled.teacher_keys, distilled.teacher_epochs, strict=True):
+        assert list(keys) == [key_of[name] for name in names]
+        assert epochs == 1
     for accuracies in distilled.class_accuracy:
         assert set(accuracies) == {"sadness", "joy", "love", "anger", "fear", "surprise"}
         assert all(0 <= value <= 100 for value in accuracies.values())

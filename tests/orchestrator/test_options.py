@@ -60,6 +60,7 @@ def test_every_option_arrives(tmp_path: Path) -> None:
         *("--preset", "paper", "--models", "mini_domain, bert_base", "--tasks", "gad,ddi,gad", "--seeds", "2,0,2,00"),
         *("--data", str(tmp_path), "--storage", "s3://bucket/runs", "--sweep", "my.grid-1", "--epochs", "2"),
         *("--train-limit", "64", "--max-concurrent", "3", "--gpu-fraction", "0.5", "--threads", "2"),
+        *("--workers", "4"),
         *("--checkpoint-seconds", "5", "--keep-models", "none", "--dry-run", "--report-only"),
     )
     assert list(chosen.models) == ["mini_domain", "bert_base"]
@@ -70,7 +71,7 @@ def test_every_option_arrives(tmp_path: Path) -> None:
     assert chosen.sweep == "my.grid-1"
     assert chosen.fine_tuning() == {"data": str(tmp_path.resolve()), "epochs": 2, "train_limit": 64}
     assert (chosen.shares.threads, chosen.shares.gpu_fraction, chosen.shares.max_concurrent) == (2, 0.5, 3)
-    assert chosen.shares.checkpoint_seconds == 5
+    assert (chosen.shares.checkpoint_seconds, chosen.shares.workers) == (5, 4)
     assert (chosen.keep_models, chosen.dry_run, chosen.report_only) == ("none", True, True)
 
 
@@ -144,6 +145,7 @@ def test_an_empty_file_changes_nothing(tmp_path: Path) -> None:
         (["--max-length", "7"], r"--max-length=7 must be at least 8"),
         (["--max-concurrent", "0"], r"--max-concurrent=0 must be at least 1"),
         (["--threads", "0"], r"--threads=0 must be at least 1"),
+        (["--workers", "0"], r"--workers=0 must be at least 1"),
         (["--gpu-fraction", "0"], r"--gpu-fraction=0.0 must be above 0 and at most 1"),
         (["--gpu-fraction", "1.5"], r"--gpu-fraction=1.5 must be above 0 and at most 1"),
         (["--gpu-fraction", "nan"], r"--gpu-fraction=nan must be above 0"),
@@ -244,7 +246,15 @@ def test_help_names_every_option_and_the_examples(capsys: pytest.CaptureFixture[
     text = capsys.readouterr().out
     wanted = (
         *("--preset", "--models", "--tasks", "--intermediates", "--seeds", "--data", "--storage", "--epochs"),
-        *("--train-limit", "--max-concurrent", "--gpu-fraction", "--keep-models", "--threads", "--dry-run"),
+        *(
+            "--train-limit",
+            "--max-concurrent",
+            "--gpu-fraction",
+            "--keep-models",
+            "--threads",
+            "--dry-run",
+            "--workers",
+        ),
         *("--report-only", "--config", "--sweep", "examples:\n  python -m orchestrator.some_grid --dry-run"),
     )
     assert [name for name in wanted if name not in text] == []

@@ -69,9 +69,22 @@ def test_over_folds_the_teacher_of_each_fold_reads_the_transfer_set() -> None:
     assert [fold.transfer_task for fold in own.folds] == [f"gad@{number}/5" for number in range(1, 6)]  # type: ignore[attr-defined]
 
 
+def test_two_transfer_sets_never_have_one_name() -> None:
+    both = ("pubmedqa", "pubmedqa_yesno", "pubmedqa_random", "pubmedqa_yesno_random")
+    asked = recipes(experiment("bioasq"), {"biobert": Pretrained("/nowhere/biobert")}, both, (0,))
+    methods = [one.method for one in asked if one.method.startswith("distill_")]
+    assert methods == [
+        "distill_pubmedqa_with_maybe",
+        "distill_pubmedqa",
+        "distill_pubmedqa_with_maybe_random",
+        "distill_pubmedqa_random",
+    ]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (("--teachers", "x=mini_domain", "--student", "x=mini_general"), ["'x' is a teacher and, as another model"]),
         (("--target", "chemprot"), ["--target='chemprot'", "one of two labels", "bioasq"]),
         (("--target", "bc5chem"), ["--target='bc5chem'"]),
         (("--transfer", "bolq"), ["'bolq'", "did you mean 'boolq'"]),
@@ -110,6 +123,9 @@ def test_a_small_sweep_from_end_to_end(tmp_path: Path) -> None:
     assert "gap closed" in out
     store = Store(str(tmp_path))
     found = rows.read(store.filesystem, store.root).set_index("method")
+    random, real = found.loc["distill_boolq_random"], found.loc["distill_boolq"]
+    assert (random["random_seed"], list(random["teacher_keys"])) == (0, [found.loc["finetune", "key"]])
+    assert random["transfer_data"] != real["transfer_data"]
     assert set(found.index) == {"finetune", "untrained", "distill_boolq", "distill_boolq_random", "finetune_boolq"}
     assert set(found.status) == {"finished"}
     assert found.auroc.between(0, 100).all()

@@ -38,6 +38,23 @@ def test_metrics_are_means_and_facts_hold_the_folds(bert: Path, tmp_path: Path) 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_accuracies_of_classes_are_means_over_the_folds_that_have_them(bert: Path, tmp_path: Path) -> None:
+    folds = tuple(FineTune(fold, pretrained(bert), "mini") for fold in tasks.folds("gad@3"))
+    inputs = _finished(folds, [{"dev/micro_f1": 0.0}] * 3, tmp_path)
+    of_folds: list[dict[str, dict[str, float]]] = [
+        {"dev": {"0": 0.2, "1": 0.5}, "test": {"0": 0.1, "1": 1.0}},
+        {"dev": {"0": 0.4, "1": 0.6}, "test": {"0": 0.6}},
+        {"dev": {"0": 0.9, "1": 0.7}, "test": {"0": 0.2, "1": 0.5}},
+    ]
+    for fold, found in zip(folds, of_folds, strict=True):
+        inputs[fold].result.facts["class_accuracy"] = found
+    _, result = finish(run(CrossValidation(folds), MemoryContext(tmp_path, bert, inputs=inputs)))
+    assert result.facts["class_accuracy"] == {
+        "dev": pytest.approx({"0": 0.5, "1": 0.6}),
+        "test": pytest.approx({"0": 0.3, "1": 0.75}),
+    }
+
+
 def test_no_weights_are_asked_for(bert: Path, tmp_path: Path) -> None:
     folds = tuple(FineTune(fold, pretrained(bert), "mini") for fold in tasks.folds("gad@3"))
     context = MemoryContext(tmp_path, bert, inputs=_finished(folds, [{"dev/f1": 0.0}] * 3, tmp_path))

@@ -10,6 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from orchestrator.engine.store import Store
+from orchestrator.leaderboard import rows
+from orchestrator.recipe import Recipe
 from tests.contract.stage_suite import StageSuite
 from tests.trainables.test_stage_contract import random_init
 from trainables.context import OUTPUTS
@@ -21,6 +23,7 @@ from trainables.stages import (
     CrossValidation,
     Evaluation,
     FineTune,
+    InferenceSpeed,
     KLDistillation,
     MultiTeacherDistillation,
     SoftLabelDistillation,
@@ -124,6 +127,14 @@ class TestCrossValidation(StageSuite):
     def stage(cls) -> Stage:
         return CrossValidation(tuple(fine_tuned(fold) for fold in tasks.folds("gad@3")))
 
+    def test_its_row_has_an_accuracy_of_each_class(self, stage: Stage, finished: Store) -> None:
+        results = {each.key: finished.result(each.key) or {} for each in (stage, *stage.inputs)}
+        row = rows.build("x", Recipe(stage, "finetune", "tiny", "gad@3", 0), results)
+        for prefix, split in (("", "test"), ("dev_", "dev")):
+            of_folds = [results[fold.key]["facts"]["class_accuracy"][split] for fold in stage.inputs]
+            expected = {label: 100 * sum(one[label] for one in of_folds) / 3 for label in ("0", "1")}
+            assert row[f"{prefix}class_accuracy"] == pytest.approx(expected)
+
 
 def test_another_seed_shares_the_teachers_outputs_and_the_student(tmp_path: Path) -> None:
     """Every trial with this teacher is one stage more, and reads the same file."""
@@ -171,3 +182,25 @@ class TestEvaluation(StageSuite):
     @classmethod
     def stage(cls) -> Stage:
         return Evaluation(fine_tuned("fpb"), "fts", "mini")
+
+
+class TestInferenceSpeed(StageSuite):
+    saves_checkpoints = False  # an interrupted measurement is begun again
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def stage(cls) -> Stage:
+        smaller = fine_tuned("gad", random_init(hidden_size=8))
+        return InferenceSpeed(smaller, fine_tuned("gad"), examples=40, rounds=2)
+
+    def test_it_has_the_models_score_and_speeds_among_its_costs(self, stage: Stage, finished: Store) -> None:
+        assert isinstance(stage, InferenceSpeed)
+        result, model = finished.result(stage.key), finished.result(stage.model.key)
+        assert result is not None
+        assert model is not None
+        assert result["metrics"] == model["metrics"]
+        assert 0.1 < result["cost"]["speedup"] < 10
+        assert result["cost"]["examples_per_second"] > 0
+        assert result["facts"]["examples"] == 40
+        assert result["facts"]["parameters"] < result["facts"]["baseline_parameters"]
+        assert result["facts"]["tokens"] == result["facts"]["baseline_tokens"]  # one vocabulary

@@ -438,6 +438,26 @@ def test_a_student_that_trains_on_more_than_the_teacher_saw_is_refused_when_plan
     assert _boundaries(fewer, pairs.teacher("bert")).train_limit == 12
 
 
+@pytest.mark.parametrize("method", [ActivationBoundaryDistillation, KLDistillation])
+def test_a_teacher_of_another_fold_or_source_and_outputs_on_fewer_splits_are_refused(method: Any, bert: Path) -> None:
+    def tuned(task: str, data: str = "mini") -> FineTune:
+        return FineTune(task, pretrained(bert), data, **_SIZES)
+
+    for own, task in (("gad@2/3", "gad@1/3"), ("gad", "gad@1/3"), ("gad@1/3", "gad")):
+        with pytest.raises(
+            UserError, match=f"teacher of {own}, whose training examples are partly the test examples of {task}; give"
+        ):
+            method(tuned(task), TeacherOutputs(tuned(own), task=task))
+    method(tuned("gad@1/3"), TeacherOutputs(tuned("gad@1/3")))
+    said = "is fine-tuned on gad from '/elsewhere', whose training examples may be test examples of 'mini'"
+    with pytest.raises(UserError, match=f"{method.__name__}.teacher_outputs are of a teacher that {said}"):
+        method(tuned("gad"), TeacherOutputs(tuned("gad", "/elsewhere"), data="mini"))
+    with pytest.raises(UserError, match=f"{method.__name__}.student {said}"):
+        method(tuned("gad", "/elsewhere"), TeacherOutputs(tuned("gad")))
+    with pytest.raises(UserError, match="teacher_outputs are of train alone; give outputs on train, dev, test"):
+        method(tuned("gad"), TeacherOutputs(tuned("gad"), splits=("train",)))
+
+
 def test_a_student_without_its_head_is_refused(pairs: Pairs, tmp_path: Path, bert: Path) -> None:
     stage = _boundaries(pairs.student("bert"), pairs.teacher("bert"))
     inputs = {**pairs.inputs, stage.student: Finished(tmp_path / "bare", pairs.inputs[stage.student].result)}

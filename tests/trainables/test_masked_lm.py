@@ -3,16 +3,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import torch
 import transformers
 
 from tests.trainables.tiny import MemoryContext, finish, pretrained, run_with_stops
-from trainables import masked_lm
 from trainables.data import miniature
 from trainables.errors import UserError
 from trainables.masked_lm import run
 from trainables.stages import MaskedLanguageModel
-from trainables.training import tokenizers
 
 
 @pytest.fixture(scope="module")
@@ -59,31 +56,38 @@ def test_the_seed_changes_masks_and_order(bert: Path, corpus: Path, tmp_path: Pa
     assert _weights(tmp_path / "0") != _weights(tmp_path / "1")
 
 
-def test_text_is_packed_without_loss(bert: Path) -> None:
-    tokenizer = tokenizers.load(bert)
-    texts = miniature.corpus("general")[:40]
-    packed = masked_lm.pack(texts, tokenizer, 32)
-    rows = torch.split(packed.pieces, packed.planned.tolist())
-    assert [len(row) for row in rows[:-1]] == [32] * (len(rows) - 1)
-    shown = [piece for row in rows for piece in row[1:-1].tolist()]
-    separator = tokenizer.wrapped.sep_token_id
-    expected = [
-        piece
-        for text in texts
-        for piece in [*tokenizer.wrapped(text, add_special_tokens=False)["input_ids"], separator]
-    ]
-    assert shown == expected
-
-
-@pytest.mark.parametrize("rows", [2, 10, 51, 1000])
-def test_held_out_rows_are_never_trained_on(rows: int) -> None:
-    train, held_out = masked_lm.hold_out(rows)
-    assert sorted([*train.tolist(), *held_out.tolist()]) == list(range(rows))
-    assert len(held_out) == max(1, round(0.02 * rows))
-
-
 def test_too_little_text_is_refused(bert: Path, tmp_path: Path) -> None:
     corpus = tmp_path / "short.txt"
     corpus.write_text("a b c\n")
     with pytest.raises(UserError, match="max_length=32"):
         finish(run(_stage(bert, corpus), MemoryContext(tmp_path / "run", bert)))
+
+
+def test_micro_batches_change_the_key_only_where_they_are_asked_for(bert: Path, corpus: Path) -> None:
+    plain, parts = _stage(bert, corpus), _stage(bert, corpus, micro_batch_size=4)
+    assert "micro_batch_size" not in plain.canonical()["fields"]
+    assert parts.key != plain.key
+    assert (plain.data_parallel, parts.data_parallel) == (False, True)
+    with pytest.raises(UserError, match="micro_batch_size=0 must be at least 1"):
+        _stage(bert, corpus, micro_batch_size=0)
+
+
+def test_micro_batches_mask_different_pieces_and_learn(bert: Path, corpus: Path, tmp_path: Path) -> None:
+    _, result = finish(run(_stage(bert, corpus, epochs=4, micro_batch_size=3), MemoryContext(tmp_path, bert)))
+    assert result.history[-1]["dev/loss"] < result.history[0]["dev/loss"]
+    _, whole = finish(run(_stage(bert, corpus, epochs=4), MemoryContext(tmp_path / "whole", bert)))
+    assert result.facts["tokens"] == whole.facts["tokens"]
+    assert result.history[-1]["step"] == whole.history[-1]["step"]
+
+
+def test_steps_stand_instead_of_epochs_and_leave_other_keys_alone(bert: Path, corpus: Path) -> None:
+    by_epochs = _stage(bert, corpus, epochs=1)
+    assert "steps" not in by_epochs.canonical()["fields"]
+    assert _stage(bert, corpus, epochs=1, steps=None).key == by_epochs.key
+    by_steps = _stage(bert, corpus, epochs=1, steps=7)
+    assert (by_steps.epochs, by_steps.steps) == (None, 7)
+    assert _stage(bert, corpus, epochs=None, steps=7).key == by_steps.key
+    with pytest.raises(UserError, match="epochs=3 and steps=7; give one of both"):
+        _stage(bert, corpus, epochs=3, steps=7)
+    with pytest.raises(UserError, match="neither epochs nor steps"):
+        _stage(bert, corpus, epochs=None)

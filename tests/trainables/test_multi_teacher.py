@@ -19,7 +19,7 @@ from trainables.errors import UserError
 from trainables.expression import Stage
 from trainables.multi_teacher import MultiTeacher, run
 from trainables.stages import FineTune, MultiTeacherDistillation, TeacherOutputs
-from trainables.stages.multi_teacher import STRATEGIES
+from trainables.stages.multi_teacher import BY_EXPERTISE, STRATEGIES
 from trainables.training import losses, outputs
 
 _SIZES: dict[str, Any] = {"batch_size": 8, "train_limit": 24, "max_length": 32}
@@ -113,6 +113,18 @@ def test_expertise_on_test_is_another_stage_and_says_so(school: School, tmp_path
     assert dev.key != test.key
     _, result = finish(run(test, school.context(tmp_path)))
     assert result.facts["expertise"]["split"] == "test"
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_where_expertise_is_measured_matters_only_where_it_is_gone_by(strategy: str, bert: Path) -> None:
+    teachers = tuple(TeacherOutputs(_fine_tuned("chemprot", bert, seed=seed)) for seed in range(2))
+    dev, test = (
+        MultiTeacherDistillation(_fine_tuned("chemprot", bert), teachers, strategy=strategy, expertise_split=split)
+        for split in ("dev", "test")
+    )
+    matters = strategy in BY_EXPERTISE
+    assert (dev.key != test.key) == (dev != test) == matters
+    assert test.expertise_split == ("test" if matters else "dev")
 
 
 # --- the loss ---------------------------------------------------------------------------------------------------
@@ -210,6 +222,53 @@ def test_one_teacher_is_refused_where_several_are_needed(bert: Path) -> None:
     for teachers in ((one,), (one, one)):
         with pytest.raises(UserError, match="teacher_outputs are of 1 teachers; give two different ones"):
             MultiTeacherDistillation(_fine_tuned("chemprot", bert), teachers)
+
+
+def test_a_teacher_that_is_there_twice_is_refused(bert: Path) -> None:
+    one, other = (TeacherOutputs(_fine_tuned("chemprot", bert, seed=seed)) for seed in range(2))
+    again = dataclasses.replace(one, max_length=16)
+    with pytest.raises(
+        UserError, match=r"teacher_outputs 1 and 3 are of one teacher, chemprot seed 0 .*give each teac"
+    ):
+        MultiTeacherDistillation(_fine_tuned("chemprot", bert), (one, other, again))
+    with pytest.raises(UserError, match="teacher_outputs are of 1 teachers; give two different ones"):
+        MultiTeacherDistillation(_fine_tuned("chemprot", bert), (one, again))
+
+
+@pytest.mark.parametrize(("own", "task"), [("gad@2/3", "gad@1/3"), ("gad", "gad@1/3"), ("gad@1/3", "gad")])
+def test_a_teacher_of_another_fold_is_refused(own: str, task: str, bert: Path) -> None:
+    fitting = TeacherOutputs(_fine_tuned(task, bert))
+    stranger = TeacherOutputs(_fine_tuned(own, bert), task=task)
+    with pytest.raises(
+        UserError, match=f"teacher of {own}, whose training examples are partly the test examples of {task}; give a "
+    ):
+        MultiTeacherDistillation(_fine_tuned(task, bert), (fitting, stranger))
+
+
+def test_teachers_and_students_of_another_source_are_refused(bert: Path) -> None:
+    fitting = tuple(TeacherOutputs(_fine_tuned("gad", bert, seed=seed)) for seed in range(2))
+    elsewhere = FineTune("gad", pretrained(bert), "/elsewhere", **_SIZES)
+    stranger = TeacherOutputs(elsewhere, data="mini")
+    said = "is fine-tuned on gad from '/elsewhere', whose training examples may be test examples of 'mini'"
+    with pytest.raises(UserError, match=f"teacher_outputs are of a teacher that {said}"):
+        MultiTeacherDistillation(_fine_tuned("gad", bert), (fitting[0], stranger))
+    with pytest.raises(UserError, match=f"student {said}"):
+        MultiTeacherDistillation(elsewhere, fitting)
+    of_random_text = TeacherOutputs(FineTune("gad", pretrained(bert), "random:0:mini", **_SIZES), data="mini")
+    MultiTeacherDistillation(_fine_tuned("gad", bert), (fitting[0], of_random_text))
+
+
+def test_outputs_without_a_split_that_is_needed_are_refused(bert: Path) -> None:
+    whole, part = (
+        TeacherOutputs(_fine_tuned("gad", bert, seed=place), splits=splits)
+        for place, splits in enumerate([("train", "dev"), ("train",)])
+    )
+    with pytest.raises(UserError, match="teacher_outputs are of train alone; give outputs on train, dev"):
+        MultiTeacherDistillation(_fine_tuned("gad", bert), (whole, part))
+    other = dataclasses.replace(whole, teacher=_fine_tuned("gad", bert, seed=2))
+    MultiTeacherDistillation(_fine_tuned("gad", bert), (whole, other))
+    with pytest.raises(UserError, match="teacher_outputs are of train, dev alone; give outputs on train, test"):
+        MultiTeacherDistillation(_fine_tuned("gad", bert), (whole, other), expertise_split="test")
 
 
 def test_teachers_and_students_of_other_labels_are_refused(bert: Path) -> None:

@@ -29,6 +29,7 @@ from trainables.stages import (
     RandomInit,
     TeacherOutputs,
 )
+from trainables.training import parallel
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that PyTorch can use")
 
@@ -55,6 +56,9 @@ def distilled(kind: type[Any], task: str, teacher_width: int, **options: Any) ->
 
 STAGES = {
     "pretraining": lambda: MaskedLanguageModel("task:gad", start(), data="mini", max_length=32, learning_rate=1e-3),
+    "micro_batches": lambda: MaskedLanguageModel(
+        "task:gad", start(), data="mini", max_length=32, learning_rate=1e-3, micro_batch_size=12
+    ),
     "words": lambda: fine_tuned("ncbi_disease"),
     "several_labels": lambda: fine_tuned("hoc", confidence_penalty=0.3),
     "boundaries": lambda: distilled(ActivationBoundaryDistillation, "gad", 32),
@@ -91,7 +95,7 @@ def test_a_stage_trains_as_on_the_cpu(name: str, tmp_path: Path) -> None:
     assert there["cost"]["gpu_seconds"] == pytest.approx(HALF * there["cost"]["seconds"], abs=1e-3)
 
 
-@pytest.mark.parametrize("name", ["boundaries_learned", "several_labels"])
+@pytest.mark.parametrize("name", ["boundaries_learned", "several_labels", "micro_batches"])
 def test_an_interrupted_stage_goes_on_from_its_checkpoint(name: str, tmp_path: Path) -> None:
     stage = STAGES[name]()
     whole = run(stage, Store(str(tmp_path / "whole")), HALF)
@@ -110,6 +114,19 @@ def test_an_interrupted_stage_goes_on_from_its_checkpoint(name: str, tmp_path: P
     assert left[0].step > 10
     assert second.result is not None
     assert losses(second.result) == pytest.approx(losses(whole), rel=1e-3)
+
+
+def test_a_group_of_a_gpu_is_left_and_made_again() -> None:
+    """Of one process, since NCCL wants a card for each: the calls that two make are those that one makes."""
+    for early in (True, False, True):
+        meeting, hosted = parallel.host("127.0.0.1", 1)
+        world = parallel.Group(meeting, 0, hosted)
+        weight = torch.nn.Parameter(torch.zeros(3, device="cuda"))
+        weight.grad = torch.ones_like(weight)
+        world.sum([weight.grad, torch.ones(2)])
+        assert weight.grad.tolist() == [1.0] * 3
+        assert world.share({"weight": weight.detach()})["weight"].device.type == "cpu"
+        world.close(early)
 
 
 def test_a_process_keeps_to_its_share(tmp_path: Path) -> None:

@@ -38,6 +38,31 @@ class TestMaskedLanguageModel(StageSuite):
         return MaskedLanguageModel(str(corpus), random_init(), epochs=2, max_length=32, batch_size=16)
 
 
+class TestMaskedLanguageModelInMicroBatches(StageSuite):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def stage(cls, tmp_path_factory: pytest.TempPathFactory) -> Stage:
+        corpus = tmp_path_factory.mktemp("corpus") / "some.txt"
+        corpus.write_text("".join(f"{text}\n" for text in miniature.corpus("domain")[:300]))
+        sizes = {"batch_size": 16, "micro_batch_size": 6}
+        return MaskedLanguageModel(str(corpus), random_init(), epochs=2, max_length=32, **sizes)
+
+
+class TestMaskedLanguageModelBySteps(StageSuite):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def stage(cls, tmp_path_factory: pytest.TempPathFactory) -> Stage:
+        corpus = tmp_path_factory.mktemp("corpus") / "some.txt"
+        corpus.write_text("".join(f"{text}\n" for text in miniature.corpus("domain")[:300]))
+        return MaskedLanguageModel(str(corpus), random_init(), steps=12, max_length=32, batch_size=16)
+
+    def test_it_counts_steps(self, stage: Stage, finished: Store) -> None:
+        result = finished.result(stage.key)
+        assert result is not None
+        assert result["facts"]["steps"] == 12
+        assert len(result["history"]) == 4
+
+
 class FineTuning(StageSuite):
     predicts = True
     task = ""

@@ -88,6 +88,27 @@ def test_a_teacher_reads_another_tasks_texts(teacher: FineTune, trained: Finishe
     assert {len(row["logits"]) for row in rows} == {2}  # type: ignore[arg-type]
 
 
+def test_only_the_splits_that_are_wanted_are_read(teacher: FineTune, trained: Finished, tmp_path: Path) -> None:
+    seen, result = finish(
+        run(TeacherOutputs(teacher, splits=("train",)), MemoryContext(tmp_path, trained.folder / "model"))
+    )
+    assert {progress.phase for progress in seen} == {"train"}
+    assert result.facts["examples"] == {"train": 40}
+    finish(run(TeacherOutputs(teacher), MemoryContext(tmp_path / "all", trained.folder / "model")))
+    assert pq.read_table(tmp_path / OUTPUTS).to_pylist() == _rows(tmp_path / "all", "train")
+
+
+def test_all_splits_in_any_order_are_what_is_read_unless_others_are_named(teacher: FineTune) -> None:
+    every = TeacherOutputs(teacher)
+    assert "splits" not in every.canonical()["fields"]
+    assert TeacherOutputs(teacher, splits=("test", "train", "dev")) == every
+    some = [TeacherOutputs(teacher, splits=splits) for splits in (("train",), ("dev", "train"), ("train", "dev"))]
+    assert len({every.key, *(one.key for one in some)}) == 3
+    for wrong in ((), ("train", "train"), ("train", "valid")):
+        with pytest.raises(UserError, match=r"TeacherOutputs\.splits=.* must be some of train, dev, test, each once"):
+            TeacherOutputs(teacher, splits=wrong)
+
+
 def test_an_interruption_need_not_wait(teacher: FineTune, trained: Finished, tmp_path: Path) -> None:
     """It says at its next step that there is nothing to save, and begins again."""
     context = MemoryContext(tmp_path / "stopped", trained.folder / "model", due=lambda asked: asked == 1)

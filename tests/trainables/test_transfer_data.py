@@ -139,6 +139,25 @@ def test_settings_are_refused_when_planned(options: dict[str, Any], message: str
         transfer.student(**options)
 
 
+def test_outputs_on_the_training_split_are_enough(transfer: Transfer, tmp_path: Path) -> None:
+    alone = transfer._made(dataclasses.replace(transfer.gad, splits=("train",)))
+    for name, said in (("all", transfer.gad), ("train", alone)):
+        finish(distil(transfer.student(said), transfer.context(tmp_path / name)))
+    for name in (PREDICTIONS, f"{MODEL}/model.safetensors"):
+        assert (tmp_path / "all" / name).read_bytes() == (tmp_path / "train" / name).read_bytes()
+    with pytest.raises(UserError, match="teacher_outputs are of dev alone; give outputs on train"):
+        transfer.student(dataclasses.replace(transfer.gad, splits=("dev",)))
+
+
+def test_another_fold_of_the_target_is_no_transfer_data(transfer: Transfer) -> None:
+    teacher = transfer.fine_tuned("gad@1/3")
+    said = "are on texts of gad@2/3, whose training examples are partly the test examples of gad@1/3"
+    with pytest.raises(UserError, match=f"SoftLabelDistillation.teacher_outputs {said}"):
+        transfer.student(TeacherOutputs(teacher, task="gad@2/3"))
+    transfer.student(TeacherOutputs(teacher, task="gad@1/3"))
+    transfer.student(TeacherOutputs(teacher, task="gad@2/3", data="random:0:mini"))
+
+
 def test_transfer_data_of_another_kind_is_refused_when_planned(transfer: Transfer) -> None:
     pairs = TeacherOutputs(transfer.teachers["gad"], task="bioasq")
     with pytest.raises(UserError, match="gad is of single texts, the transfer data bioasq of pairs of texts; give"):

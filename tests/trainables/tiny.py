@@ -14,7 +14,7 @@ import transformers
 from tokenizers import ByteLevelBPETokenizer, SentencePieceUnigramTokenizer
 from tokenizers.processors import TemplateProcessing
 
-from trainables.context import MODEL, Context, Progress, Result, Run
+from trainables.context import MODEL, TOKENIZER, Alone, Context, Progress, Result, Run, World
 from trainables.data import miniature
 from trainables.expression import Stage
 from trainables.stages import Pretrained
@@ -39,6 +39,7 @@ class MemoryContext:
         due: Asked with the number of times that it was asked before.
         saved: A serialised checkpoint to start from.
         inputs: Finished stages.
+        world: The processes that train it.
 
     Attributes:
         loaded: The inputs whose weights were asked for.
@@ -54,12 +55,14 @@ class MemoryContext:
         saved: bytes | None = None,
         keep_model: bool = True,
         inputs: Mapping[Stage, Finished] | None = None,
+        world: World | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.loaded: list[Stage] = []
         self._inputs = inputs or {}
         self.folder = folder
         self.keep_model = keep_model
+        self.world = world or Alone()
         self.saved = saved
         self._start = start
         self._due = due
@@ -68,6 +71,9 @@ class MemoryContext:
     def model_folder(self, stage: Stage) -> Path:
         self.loaded.append(stage)
         return self._inputs[stage].folder / MODEL if stage in self._inputs else self._start
+
+    def tokenizer_folder(self, stage: Stage) -> Path:
+        return self.model_folder(stage) if stage.makes_model else self._inputs[stage].folder / TOKENIZER
 
     def input_file(self, stage: Stage, name: str) -> Path:
         return self._inputs[stage].folder / name

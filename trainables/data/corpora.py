@@ -1,27 +1,66 @@
-"""Unlabelled text by name: the miniature corpora, a task's training texts, or text files.
+"""Unlabelled text by name: the miniature corpora, a task's training texts, files, or a data set of the hub.
 
-* ``mini:general`` and ``mini:domain``: the corpora of the miniature benchmark.
+* ``mini:general``, ``mini:domain`` and ``mini:terms``: the corpora of the miniature benchmark.
 * ``task:NAME``: the texts of a task's training split, from a source of :mod:`trainables.data.sources`.
-* anything else: a ``.txt`` or ``.txt.gz`` file in UTF-8, or a folder with such files (at any depth); every line that is
-  not blank is a text.
+* ``hub:owner/name``: the text column of a data set; see :mod:`trainables.data.corpus_hub`.
+* anything else: text files, compressed ones, archives, folders of them; see :mod:`trainables.data.corpus_files`.
+
+Texts come one at a time, so a corpus may be larger than memory.
 """
 
 from __future__ import annotations
 
-import functools
-import gzip
 import hashlib
+import random
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from trainables.data import miniature, sources, tasks
+from trainables.data import corpus_files, corpus_hub, miniature, sources, tasks
 from trainables.data.examples import TokenExample
 from trainables.errors import UserError, did_you_mean
 
 _MINIATURE = "mini:"
 _TASK = "task:"
-_MINIATURE_NAMES = ("general", "domain")
-_SUFFIXES = (".txt", ".gz")
+_HUB = "hub:"
+_MINIATURE_NAMES = miniature.CORPORA
+
+
+class Sieve:
+    """Which texts of a corpus are used, and how many there were.
+
+    Every text has a draw of its own by its place in the corpus, so a smaller share is part of a larger one, whatever
+    ``min_words`` is.
+
+    Args:
+        min_words: Texts with fewer words between blanks are left out.
+        share: Share of the texts to keep, drawn at random.
+        seed: Of the draw.
+
+    Attributes:
+        seen: Texts so far.
+        kept: Those of them that are used.
+    """
+
+    def __init__(self, min_words: int = 0, share: float = 1.0, seed: int = 0) -> None:
+        self.seen = 0
+        self.kept = 0
+        self._min_words = min_words
+        self._share = share
+        self._seed = seed
+
+    def __str__(self) -> str:
+        return f"min_words={self._min_words}, share={self._share}"
+
+    def __call__(self, texts: Iterable[str]) -> Iterator[str]:
+        """The texts that are used."""
+        chance = random.Random(f"share {self._seed}")
+        for text in texts:
+            self.seen += 1
+            # Every text draws, whether it is long enough or not: its neighbours' draws stay the same.
+            drawn = self._share == 1 or chance.random() < self._share
+            if drawn and (not self._min_words or len(text.split()) >= self._min_words):
+                self.kept += 1
+                yield text
 
 
 def fingerprint(corpus: str, data: str | None = None) -> str:
@@ -32,42 +71,56 @@ def fingerprint(corpus: str, data: str | None = None) -> str:
         data: Source of the task's text where the corpus is ``task:NAME``.
 
     Raises:
-        UserError: For an unknown corpus, a missing source, or files without text.
+        UserError: For an unknown corpus, a missing source, or a folder without files of text.
     """
     if corpus.startswith(_MINIATURE):
         return miniature.corpus_fingerprint(_miniature_name(corpus))
     if corpus.startswith(_TASK):
         source, task = _source(corpus, data)
         return hashlib.sha256(f"train texts of {sources.fingerprint(source, task)}".encode()).hexdigest()
-    digest = hashlib.sha256()
-    for path in _files(corpus):
-        stat = path.stat()
-        digest.update(_content_hash(path, stat.st_size, stat.st_mtime_ns))
-    return digest.hexdigest()
+    if corpus.startswith(_HUB):
+        return corpus_hub.fingerprint(corpus.removeprefix(_HUB))
+    return corpus_files.fingerprint(_files(corpus))
 
 
-def read(corpus: str, data: str | None = None) -> Iterator[str]:
+def read(corpus: str, data: str | None = None, sieve: Sieve | None = None) -> Iterator[str]:
     """The texts of a corpus, in a fixed order.
 
     Args:
         corpus: Its name, see the module.
         data: Source of the task's text where the corpus is ``task:NAME``.
+        sieve: Which texts to use; all of them where there is none.
 
     Raises:
-        UserError: As :func:`fingerprint`, and for a file that is not UTF-8, with its path.
+        UserError: As :func:`fingerprint`; for a file that is not UTF-8, with its path; for a corpus without text, and
+            one of which nothing is left.
     """
+    used = sieve or Sieve()
+    yield from used(_texts(corpus, data))
+    if not used.seen:
+        raise UserError(f"corpus {corpus!r} is empty: it has 0 texts, and needs at least 1; give one with text")
+    if not used.kept:
+        raise UserError(
+            f"corpus {corpus!r}: {used} leave none of its {used.seen:,} texts; give a smaller min_words or a larger "
+            "share"
+        )
+
+
+def _texts(corpus: str, data: str | None) -> Iterator[str]:
     if corpus.startswith(_MINIATURE):
         yield from miniature.corpus(_miniature_name(corpus))
     elif corpus.startswith(_TASK):
         yield from _task_texts(*_source(corpus, data))
+    elif corpus.startswith(_HUB):
+        yield from corpus_hub.texts(corpus.removeprefix(_HUB))
     else:
         for path in _files(corpus):
-            yield from _lines(path)
+            yield from corpus_files.texts(path)
 
 
 def is_path(corpus: str) -> bool:
-    """Whether a corpus can only be a file or folder: its name is neither of the miniature nor a task's."""
-    return not corpus.startswith((_MINIATURE, _TASK))
+    """Whether a corpus can only be a file or folder: its name says nothing else."""
+    return not corpus.startswith((_MINIATURE, _TASK, _HUB))
 
 
 def missing(corpus: str, folders: Iterable[Path]) -> UserError:
@@ -80,8 +133,8 @@ def missing(corpus: str, folders: Iterable[Path]) -> UserError:
     places = " and ".join(dict.fromkeys(str(folder / Path(corpus).expanduser()) for folder in folders))
     names = ", ".join(_MINIATURE + name for name in _MINIATURE_NAMES)
     return UserError(
-        f"corpus {corpus!r}: there is no such file or folder (looked for at {places}); a corpus is a .txt or .txt.gz "
-        f"file, a folder of them, or one of {names}, {_TASK}NAME"
+        f"corpus {corpus!r}: there is no such file or folder (looked for at {places}); a corpus is a "
+        f"{corpus_files.KINDS}, a folder of them, or one of {names}, {_TASK}NAME, {_HUB}owner/name"
     )
 
 
@@ -110,31 +163,7 @@ def _task_texts(source: str, task: str) -> Iterator[str]:
 
 
 def _files(corpus: str) -> list[Path]:
-    path = Path(corpus).expanduser()
-    if path.is_file() and path.suffix in _SUFFIXES:
-        return [path]
-    if path.is_dir():
-        found = sorted(file for file in path.rglob("*") if file.suffix in _SUFFIXES and file.is_file())
-        if found:
-            return found
-        raise UserError(f"corpus folder {corpus!r} holds no .txt or .txt.gz file; put the text there, one per line")
-    if path.exists():
-        raise UserError(f"corpus {corpus!r} is no .txt or .txt.gz file; give one, or a folder of them")
-    raise missing(corpus, [Path.cwd()])
-
-
-@functools.lru_cache(maxsize=4096)
-def _content_hash(path: Path, size: int, modified: int) -> bytes:
-    """Of a file's bytes; size and time of change are arguments so that a changed file is read again."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()
-
-
-def _lines(path: Path) -> Iterator[str]:
-    with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as file:
-        try:
-            for line in file:
-                if text := line.strip():
-                    yield text
-        except (UnicodeDecodeError, gzip.BadGzipFile, EOFError) as error:
-            raise UserError(f"corpus file {str(path)!r} is no UTF-8 text: {error}") from error
+    found = corpus_files.files(corpus)
+    if found is None:
+        raise missing(corpus, [Path.cwd()])
+    return found

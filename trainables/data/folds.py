@@ -9,7 +9,8 @@ itself (``gad@1/10``).
 
 The partition is stratified by label (by the whole set of labels where an example may have several) and follows from the
 examples alone, not from their order. Examples with the same text stay together, so that no text that is tested on was
-trained on; GAD has some two hundred such repetitions.
+trained on; GAD has some two hundred such repetitions. The text of a pair is both of its texts: two questions about one
+passage may be in two folds.
 
 A task's folder may bring its own partition, ``folds/<n>.json``: a list of n lists of ids, each ``<split>/<id>``.
 """
@@ -19,7 +20,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -28,6 +29,11 @@ from trainables.data.examples import SPLITS, Splits, TextExample
 from trainables.errors import UserError
 
 Partition: TypeAlias = list[list[TextExample]]
+
+
+def whole_text(example: TextExample) -> tuple[str, str]:
+    """An example's text, of a pair both texts."""
+    return example.text, example.pair or ""
 
 
 def file(task_folder: Path, count: int) -> Path:
@@ -50,7 +56,9 @@ def pool(splits: Splits) -> list[TextExample]:
     ]
 
 
-def partition(examples: Sequence[TextExample], count: int) -> Partition:
+def partition(
+    examples: Sequence[TextExample], count: int, text_of: Callable[[TextExample], tuple[str, str]] = whole_text
+) -> Partition:
     """Partitions examples into folds of nearly the same size and shares of labels.
 
     Texts are dealt in a random but fixed order, each to the fold that has the fewest examples with its label, the
@@ -59,13 +67,14 @@ def partition(examples: Sequence[TextExample], count: int) -> Partition:
     Args:
         examples: In any order; folds have them in this order.
         count: Number of folds.
+        text_of: Examples of which this is the same stay together.
 
     Raises:
         UserError: Where a fold would be empty.
     """
     groups: dict[tuple[str, str], list[TextExample]] = {}
     for example in examples:
-        groups.setdefault((example.text, example.pair or ""), []).append(example)
+        groups.setdefault(text_of(example), []).append(example)
     if len(groups) < count:
         raise UserError(f"{len(groups)} different texts cannot be divided into {count} folds; give fewer folds")
     label_of = {text: min(str(example.label) for example in group) for text, group in groups.items()}
@@ -81,7 +90,7 @@ def partition(examples: Sequence[TextExample], count: int) -> Partition:
         with_label[fold][label] += number
     folds: Partition = [[] for _ in range(count)]
     for example in examples:
-        folds[fold_of[example.text, example.pair or ""]].append(example)
+        folds[fold_of[text_of(example)]].append(example)
     return folds
 
 

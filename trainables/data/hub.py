@@ -120,7 +120,8 @@ def read(name: str, task: Task) -> Splits:
     """A task's examples from a data set in its own columns; ids are row numbers from 0.
 
     Official splits are kept. BoolQ has no test answers: its validation split is the test split, and a tenth of the
-    training split is dev. MIND's classes are cut to the smallest, as by its reader.
+    training split is dev. Of MIND every title counts once, as by its reader: in train where it is there, else in dev;
+    then the classes of each split are cut to the smallest.
 
     Raises:
         UserError: For a task without known columns, and a data set that cannot be read or lacks a column or split.
@@ -132,7 +133,7 @@ def read(name: str, task: Task) -> Splits:
         )
     columns = COLUMNS[task.name]
     with textfiles.at(f"hub:{name}"):
-        tables = _load(download(name), parse(name).config)
+        tables = load_tables(download(name), parse(name).config)
         found: dict[str, list[TextExample]] = {}
         for split in SPLITS:
             place = next((known for known in SPLIT_NAMES[split] if known in tables), None)
@@ -149,21 +150,44 @@ def _splits(found: dict[str, list[TextExample]], task: Task) -> dict[str, list[E
     if missing:
         raise UserError(f"there is no {missing[0]} split; found {', '.join(found) or 'none that is known'}")
     if task.name == "mind":
-        found = {split: mind.balanced(examples) for split, examples in found.items()}
+        found = {split: mind.balanced(examples) for split, examples in _once(found).items()}
     return {split: list(examples) for split, examples in found.items()}
 
 
-def _load(folder: Path, config: str | None) -> Any:
+def _once(found: Mapping[str, Sequence[TextExample]]) -> dict[str, list[TextExample]]:
+    """Every text once, whatever its blanks: where it comes first in train, dev and test.
+
+    Raises:
+        UserError: Where nothing is left of a split.
+    """
+    seen: set[str] = set()
+    kept: dict[str, list[TextExample]] = {}
+    for split in SPLITS:
+        kept[split] = []
+        for example in found[split]:
+            text = " ".join(example.text.split())
+            if text not in seen:
+                seen.add(text)
+                kept[split].append(example)
+        if not kept[split]:
+            raise UserError(f"the {split} split has no text that is not in the splits before it")
+    return kept
+
+
+def load_tables(folder: Path, config: str | None, streaming: bool = False) -> Any:
     """The tables by split, from the downloaded files.
 
-    The library keeps a table of its own by the folder's path, which has the commit in it.
+    The library keeps a table of its own by the folder's path, which has the commit in it; not where it is streaming.
+
+    Raises:
+        UserError: For files or a configuration that ``datasets`` cannot read.
     """
     import datasets
 
     bars = datasets.are_progress_bars_disabled()
     datasets.disable_progress_bars()
     try:
-        return datasets.load_dataset(str(folder), config)
+        return datasets.load_dataset(str(folder), config, streaming=streaming)
     except Exception as error:  # the library raises many kinds; all name what is wrong with files or configuration
         raise UserError(f"datasets cannot read it: {error}") from error
     finally:

@@ -60,6 +60,16 @@ def fingerprint(name: str, revision: str | None) -> str:
     return digest.hexdigest()
 
 
+def layers(name: str) -> int | None:
+    """How many layers a local folder's model has; None for a hub id, and where the folder does not tell."""
+    try:
+        config = json.loads((Path(name).expanduser() / "config.json").read_text()) if is_folder(name) else {}
+    except (OSError, ValueError):
+        return None  # the fingerprint names what is wrong with it
+    found = [config.get(key) for key in ("num_hidden_layers", "n_layers")] if isinstance(config, dict) else []
+    return next((count for count in found if isinstance(count, int)), None)
+
+
 def local_folder(name: str, revision: str | None) -> Path:
     """The folder to load from; a hub model is downloaded to the hub's cache first.
 

@@ -13,18 +13,25 @@ from trainables.stages.distillation import ActivationBoundaryDistillation, KLDis
 from trainables.stages.finetuning import CrossValidation, FineTune
 from trainables.stages.multi_teacher import MultiTeacherDistillation
 from trainables.stages.pretraining import MaskedLanguageModel, Pretrained, RandomInit
+from trainables.stages.speed import InferenceSpeed
+from trainables.stages.text import TokenizedCorpus, WordPieceVocabulary
 from trainables.stages.transfer import Evaluation, SoftLabelDistillation
+from trainables.stages.vocabulary_expansion import MaskedLMDistillation
 
 __all__ = [
     "ActivationBoundaryDistillation",
     "CrossValidation",
     "Evaluation",
     "FineTune",
+    "InferenceSpeed",
     "KLDistillation",
+    "MaskedLMDistillation",
     "MaskedLanguageModel",
     "MultiTeacherDistillation",
     "Pretrained",
     "RandomInit",
     "SoftLabelDistillation",
     "TeacherOutputs",
+    "TokenizedCorpus",
+    "WordPieceVocabulary",
 ]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from trainables.data import sources, tasks
+from trainables.data.examples import SPLITS
 from trainables.errors import UserError
 from trainables.expression import LOCATED, Stage
 from trainables.stages import rules
@@ -44,6 +45,7 @@ class TeacherOutputs(Stage):
         data: Source of the task; the teacher's unless given.
         max_length: Word pieces per example; the teacher's unless given.
         train_limit: Of the training examples, as in :class:`FineTune`; the teacher's unless given.
+        splits: That are read, in any order; all unless given. Students on transfer data need ``train`` alone.
     """
 
     teacher: Stage
@@ -51,6 +53,7 @@ class TeacherOutputs(Stage):
     data: str | None = field(default=None, metadata=LOCATED)
     max_length: int | None = None
     train_limit: int | None = None
+    splits: tuple[str, ...] = SPLITS
 
     implementation: ClassVar[str] = "trainables.teacher_outputs:run"
     makes_model: ClassVar[bool] = False
@@ -65,9 +68,15 @@ class TeacherOutputs(Stage):
         super().__post_init__()
 
     def check(self) -> None:
-        """Refuses values out of range, and a teacher of texts on a task that labels words, or the other way round."""
+        """Refuses values out of range, and a teacher of texts on a task that labels words, or the other way round.
+
+        Splits are put into their usual order, so that naming them in another one makes no difference to the key.
+        """
         rules.at_least(self, rules.SHORTEST, "max_length")
         rules.at_least(self, 1, "train_limit")
+        if not self.splits or len(set(self.splits)) < len(self.splits) or not set(self.splits) <= set(SPLITS):
+            raise UserError(f"TeacherOutputs.splits={self.splits!r} must be some of {', '.join(SPLITS)}, each once")
+        object.__setattr__(self, "splits", tuple(split for split in SPLITS if split in self.splits))
         solves: str = self.teacher.task  # type: ignore[attr-defined]  # checked
         on_words = {name: tasks.get(name).on_tokens for name in (solves, str(self.task))}
         if len(set(on_words.values())) > 1:
@@ -166,7 +175,8 @@ class _SwitchedDistillation(Stage):
     def check(self) -> None:
         """Refuses values out of range, a student without weights, and one of another task than the teacher's.
 
-        A rate above 0 of so few epochs that none of them distils is out of range, too.
+        So it does with teachers and students that other folds or sources of the task were trained on. A rate above 0 of
+        so few epochs that none of them distils is out of range, too.
         """
         rules.on_texts(self, self.task)
         rules.at_least(self, 1, "epochs", "batch_size", "train_limit")
@@ -175,7 +185,9 @@ class _SwitchedDistillation(Stage):
         rules.positive(self, "learning_rate", "clip_norm")
         rules.share(self, "switch_rate")
         self._check_that_it_distils()
-        rules.student_solves(self, self.student, self.task)
+        rules.student_solves(self, self.student, self.task, self.data)
+        rules.same_division(self, self.teacher_outputs, self.data)
+        rules.has_outputs(self, self.teacher_outputs, *SPLITS)
         rules.within_outputs(self, self.teacher_outputs.train_limit)
 
     def _check_that_it_distils(self) -> None:

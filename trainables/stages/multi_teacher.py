@@ -16,6 +16,8 @@ from trainables.stages.finetuning import start_of
 STRATEGIES = ("expertise", "average_logits", "random_teacher", "ca_mkd", "best_teacher")
 #: On which a teacher's expertise may be measured; nobody was trained on them.
 EXPERTISE_SPLITS = ("dev", "test")
+#: Strategies that go by the teachers' accuracies; to the others it is all one where these are measured.
+BY_EXPERTISE = frozenset({"expertise", "best_teacher"})
 
 
 @dataclass(frozen=True)
@@ -27,8 +29,8 @@ class MultiTeacherDistillation(Stage):
 
     Attributes:
         student: The student, fine-tuned on the task; its head is kept.
-        teacher_outputs: What each teacher says of the task's examples; two at least. Their order decides between
-            teachers that are equally good.
+        teacher_outputs: What each teacher says of the task's examples; two teachers at least, none twice. Their order
+            decides between teachers that are equally good.
         strategy: One of :data:`STRATEGIES`.
         alpha: Weight of the gold labels. The thesis prints none.
         temperature: Of the teachers' and the student's distribution while distilling.
@@ -36,7 +38,8 @@ class MultiTeacherDistillation(Stage):
             third setting, section 4.11.3). Teachers that are not trained any more make it a constant: it shows in the
             loss and changes nothing.
         expertise_split: On which the teachers' accuracies are measured: ``dev``, or ``test`` as the thesis does, whose
-            rows then look at test data to train.
+            rows then look at test data to train. Always ``dev`` of a strategy that does not go by them
+            (:data:`BY_EXPERTISE`), so that naming it makes no difference to the key and marks no row.
         epochs: Passes over the training split; the last one is kept.
         batch_size: Examples per step; the student's unless given.
         learning_rate: At the first step, with linear decay. The thesis prints none; ours is that of its fine-tuning.
@@ -53,7 +56,7 @@ class MultiTeacherDistillation(Stage):
     alpha: float = 0.5
     temperature: float = 1.0
     teacher_loss: float = 0.0
-    expertise_split: str = "dev"
+    expertise_split: str = EXPERTISE_SPLITS[0]
     epochs: int = 7
     batch_size: int | None = None
     learning_rate: float = 5e-5
@@ -86,7 +89,10 @@ class MultiTeacherDistillation(Stage):
         return tuple(outputs.teacher for outputs in self.teacher_outputs)
 
     def check(self) -> None:
-        """Refuses values out of range, fewer than two teachers, and teachers or students of other labels."""
+        """Refuses values out of range, fewer than two teachers or one twice, and teachers or students that don't fit.
+
+        These are those of other labels, and those that other folds or sources of the task were trained on.
+        """
         rules.at_least(self, 1, "epochs", "batch_size", "train_limit")
         rules.at_least(self, rules.SHORTEST, "max_length")
         rules.at_least(self, 0, "weight_decay", "teacher_loss")
@@ -94,11 +100,9 @@ class MultiTeacherDistillation(Stage):
         rules.share(self, "alpha")
         rules.one_of(self, "strategy", STRATEGIES)
         rules.one_of(self, "expertise_split", EXPERTISE_SPLITS)
-        if len(set(self.teacher_outputs)) < 2:
-            raise UserError(
-                f"MultiTeacherDistillation.teacher_outputs are of {len(set(self.teacher_outputs))} teachers; give two "
-                "different ones at least"
-            )
+        if self.strategy not in BY_EXPERTISE:
+            object.__setattr__(self, "expertise_split", EXPERTISE_SPLITS[0])
+        self._check_teachers_differ()
         if tasks.get(self.task).multi_label:
             single = [name for name, task in tasks.TASKS.items() if not task.multi_label]
             raise UserError(
@@ -112,8 +116,26 @@ class MultiTeacherDistillation(Stage):
                     f"{self.task} from {self.data!r}; give outputs on one task"
                 )
             rules.same_labels(self, getattr(outputs.teacher, "task", ""), self.task)
+            rules.same_division(self, outputs, self.data)
+            rules.has_outputs(self, outputs, "train", self.expertise_split)
             rules.within_outputs(self, outputs.train_limit)
-        rules.student_solves(self, self.student, self.task)
+        rules.student_solves(self, self.student, self.task, self.data)
+
+    def _check_teachers_differ(self) -> None:
+        """Refuses fewer than two teachers, and one that is there twice, whatever else its outputs were asked for."""
+        different = set(self.teachers)
+        if len(different) < 2:
+            raise UserError(
+                f"MultiTeacherDistillation.teacher_outputs are of {len(different)} teachers; give two different ones "
+                "at least"
+            )
+        for place, teacher in enumerate(self.teachers):
+            first = self.teachers.index(teacher)
+            if first < place:
+                raise UserError(
+                    f"MultiTeacherDistillation.teacher_outputs {first + 1} and {place + 1} are of one teacher, "
+                    f"{teacher.label()}; give each teacher once"
+                )
 
     def fingerprints(self) -> dict[str, str]:
         """Hash of the task's three splits."""

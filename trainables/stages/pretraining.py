@@ -9,6 +9,7 @@ from trainables.data import corpora, pretrained
 from trainables.errors import UserError
 from trainables.expression import LOCATED, Stage
 from trainables.stages import rules
+from trainables.stages.text import TokenizedCorpus, short
 
 
 @dataclass(frozen=True)
@@ -97,11 +98,14 @@ class MaskedLanguageModel(Stage):
     """Pretraining or domain adaptation: masked-language modelling as in BERT (15%, 80/10/10).
 
     Attributes:
-        corpus: Unlabelled text; see :mod:`trainables.data.corpora`.
+        corpus: Unlabelled text; see :mod:`trainables.data.corpora`. A :class:`TokenizedCorpus` is read from its file,
+            however large, and has its own ``max_length``.
         init: The model to start from.
         data: Source of the task's text where ``corpus`` is ``task:NAME``.
-        epochs: Passes over the corpus.
-        batch_size: Sequences per step.
+        epochs: Passes over the corpus. None where ``steps`` are given.
+        batch_size: Sequences per step, over all processes.
+        micro_batch_size: Sequences that go through the model together; the step's gradient is summed over them, and
+            several processes can share them. None takes the whole batch at once.
         learning_rate: Peak of the linear schedule.
         max_length: Word pieces per sequence.
         mask_rate: Share of tokens to predict.
@@ -109,13 +113,15 @@ class MaskedLanguageModel(Stage):
         weight_decay: Of AdamW; none on biases and norms.
         clip_norm: Largest gradient norm.
         seed: Of masking, order and dropout.
+        steps: Steps of training, whatever the size of the corpus; instead of ``epochs``.
     """
 
-    corpus: str = field(metadata=LOCATED)
+    corpus: str | TokenizedCorpus = field(metadata=LOCATED)
     init: Stage
     data: str | None = field(default=None, metadata=LOCATED)
-    epochs: int = 1
+    epochs: int | None = 1
     batch_size: int = 32
+    micro_batch_size: int | None = None
     learning_rate: float = 1e-4
     max_length: int = 128
     mask_rate: float = 0.15
@@ -123,12 +129,23 @@ class MaskedLanguageModel(Stage):
     weight_decay: float = 0.01
     clip_norm: float = 1.0
     seed: int = 0
+    steps: int | None = None
 
     implementation: ClassVar[str] = "trainables.masked_lm:run"
 
+    def __post_init__(self) -> None:
+        """Takes the one epoch back where steps are counted."""
+        if self.steps is None and self.epochs is None:
+            raise UserError("MaskedLanguageModel has neither epochs nor steps; give one of both")
+        if self.steps is not None:
+            if self.epochs not in (None, 1):
+                raise UserError(f"MaskedLanguageModel: epochs={self.epochs} and steps={self.steps}; give one of both")
+            object.__setattr__(self, "epochs", None)
+        super().__post_init__()
+
     def check(self) -> None:
         """Refuses values out of range and an input without weights."""
-        rules.at_least(self, 1, "epochs", "batch_size")
+        rules.at_least(self, 1, "epochs", "steps", "batch_size", "micro_batch_size")
         rules.at_least(self, rules.SHORTEST, "max_length")
         rules.positive(self, "learning_rate", "clip_norm", "mask_rate")
         rules.share(self, "mask_rate", "warmup_ratio")
@@ -137,8 +154,13 @@ class MaskedLanguageModel(Stage):
 
     def fingerprints(self) -> dict[str, str]:
         """Hash of the corpus."""
-        return {"corpus": corpora.fingerprint(self.corpus, self.data)}
+        return {} if isinstance(self.corpus, Stage) else {"corpus": corpora.fingerprint(self.corpus, self.data)}
+
+    @property
+    def data_parallel(self) -> bool:
+        """Where there are micro-batches to share."""
+        return self.micro_batch_size is not None
 
     def label(self) -> str:
         """What is modelled, of a file or folder its last part."""
-        return f"MLM {self.corpus.rstrip('/').rsplit('/', 1)[-1]}"
+        return f"MLM {self.corpus.name if isinstance(self.corpus, Stage) else short(self.corpus)}"

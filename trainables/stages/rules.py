@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from trainables.data import tasks
+from typing import TYPE_CHECKING
+
+from trainables.data import sources, tasks
 from trainables.errors import UserError, did_you_mean
 from trainables.expression import Stage
+
+if TYPE_CHECKING:
+    from trainables.stages.distillation import TeacherOutputs
 
 #: Fewest word pieces per example: special tokens, and something between them.
 SHORTEST = 8
@@ -63,14 +68,15 @@ def starts_from_model(stage: Stage, init: Stage, field: str = "init") -> None:
         raise UserError(f"{type(stage).__name__}.{field}={name} has no weights to start from; give a stage that trains")
 
 
-def student_solves(stage: Stage, student: Stage, task: str) -> None:
-    """Refuses a student that is not fine-tuned on its teachers' task: its head is kept."""
+def student_solves(stage: Stage, student: Stage, task: str, data: str) -> None:
+    """Refuses a student that is not fine-tuned on its teachers' task, or on another source of it: its head is kept."""
     if not student.makes_model or getattr(student, "task", None) != task:
         solves = getattr(student, "task", None) or "no task"
         raise UserError(
             f"{type(stage).__name__}.student={type(student).__name__} solves {solves}, its teacher {task}; give a "
             f"student that is fine-tuned on {task}"
         )
+    _same_source(stage, "student is", student, task, data)
 
 
 def same_labels(stage: Stage, teacher: str, task: str) -> None:
@@ -80,6 +86,57 @@ def same_labels(stage: Stage, teacher: str, task: str) -> None:
             f"{type(stage).__name__}.teacher_outputs are of a teacher of {teacher}, which has other labels "
             f"({', '.join(tasks.get(teacher).labels)}) than {task} ({', '.join(tasks.get(task).labels)}); give a "
             f"teacher that is fine-tuned on {task}"
+        )
+
+
+def same_division(stage: Stage, outputs: TeacherOutputs, data: str) -> None:
+    """Refuses a teacher of the same corpus that another division of it was trained on.
+
+    That is another fold, or another source, whose splits may be other ones. Its training examples may be some that the
+    student is tested on.
+    """
+    teacher, task = outputs.teacher, str(outputs.task)
+    other_fold(stage, "teacher_outputs are of a teacher", str(getattr(teacher, "task", "")), task, "teacher")
+    _same_source(stage, "teacher_outputs are of a teacher that is", teacher, task, data)
+
+
+def other_fold(stage: Stage, what: str, other: str, task: str, wanted: str) -> None:
+    """Refuses another fold of the same corpus, or the corpus as it is distributed where a fold is tested.
+
+    Args:
+        stage: That is checked.
+        what: Begins the message: of what ``other`` is the task.
+        other: Key of the task that may be a fold.
+        task: Key of the task that the student is tested on.
+        wanted: What to give instead.
+    """
+    same_corpus = tasks.get(other).folder == tasks.get(task).folder
+    if same_corpus and other != task and (tasks.FOLD in other or tasks.FOLD in task):
+        raise UserError(
+            f"{type(stage).__name__}.{what} of {other}, whose training examples are partly the test examples of "
+            f"{task}; give a {wanted} of {task}"
+        )
+
+
+def _same_source(stage: Stage, what: str, trained: Stage, task: str, data: str) -> None:
+    """Refuses a model of the same corpus from another source; random text of a source is divided as the source is."""
+    other: str | None = getattr(trained, "data", None)
+    if other is None or tasks.get(str(getattr(trained, "task", ""))).folder != tasks.get(task).folder:
+        return
+    if sources.unwrapped(other)[1] != sources.unwrapped(data)[1]:
+        raise UserError(
+            f"{type(stage).__name__}.{what} fine-tuned on {task} from {other!r}, whose training examples may be test "
+            f"examples of {data!r}; give one that is fine-tuned on {task} from {data!r}"
+        )
+
+
+def has_outputs(stage: Stage, outputs: TeacherOutputs, *splits: str) -> None:
+    """Refuses a teacher's outputs without a split that is learned from."""
+    missing = [split for split in splits if split not in outputs.splits]
+    if missing:
+        raise UserError(
+            f"{type(stage).__name__}.teacher_outputs are of {', '.join(outputs.splits)} alone; give outputs on "
+            f"{', '.join(splits)}"
         )
 
 

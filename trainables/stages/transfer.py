@@ -21,7 +21,8 @@ class SoftLabelDistillation(Stage):
 
     Attributes:
         init: The model to start from.
-        teacher_outputs: What the teacher says of the transfer data: ``TeacherOutputs(teacher, task="boolq", ...)``.
+        teacher_outputs: What the teacher says of the transfer data: ``TeacherOutputs(teacher, task="boolq", ...)``. Of
+            them those on the training split are read, so ``splits=("train",)`` saves the others.
         steps: Steps of training, whatever the size of the transfer data; the last one is kept.
         temperature: Of both distributions.
         batch_size: Examples per step.
@@ -77,7 +78,11 @@ class SoftLabelDistillation(Stage):
         return str(self.teacher_outputs.task)
 
     def check(self) -> None:
-        """Refuses values out of range, tasks that label words, and transfer data without pairs for a pair task."""
+        """Refuses values out of range, tasks that label words, and transfer data without pairs for a pair task.
+
+        Transfer data that are another fold of the target hold the texts of its test split, and are refused, too; not
+        random text, which holds none.
+        """
         rules.at_least(self, 1, "steps", "batch_size", "train_limit")
         rules.at_least(self, rules.SHORTEST, "max_length", "target_length")
         rules.at_least(self, 0, "weight_decay")
@@ -97,6 +102,9 @@ class SoftLabelDistillation(Stage):
                 f"SoftLabelDistillation: {target.name} is of {kinds[0]}, the transfer data {transfer.name} of "
                 f"{kinds[1]}; give transfer data like it ({', '.join(fitting)})"
             )
+        if sources.unwrapped(str(self.teacher_outputs.data))[0] is None:
+            rules.other_fold(self, "teacher_outputs are on texts", self.transfer_task, self.task, "transfer set")
+        rules.has_outputs(self, self.teacher_outputs, "train")
         rules.within_outputs(self, self.teacher_outputs.train_limit)
 
     def fingerprints(self) -> dict[str, str]:

@@ -97,16 +97,23 @@ class Batch:
         rows: Their numbers, on the CPU.
         width: Pieces that each is padded to.
         tokens: Pieces without padding.
+        lengths: Pieces of each row ``[rows]``, on the CPU.
     """
 
     rows: Tensor
     width: int
     tokens: int
+    lengths: Tensor
 
     @property
     def padded(self) -> int:
         """Pieces with padding."""
         return self.width * len(self.rows)
+
+    def split(self, size: int) -> list[Batch]:
+        """Micro-batches of so many consecutive rows, the last one perhaps of fewer; each as wide as its rows need."""
+        parts = zip(torch.split(self.rows, size), torch.split(self.lengths, size), strict=True)
+        return [_of(rows, lengths, self.width) for rows, lengths in parts]
 
 
 def for_training(lengths: Tensor, batch_size: int, limit: int, seed: int, epoch: int) -> list[Batch]:
@@ -187,5 +194,8 @@ def _rounded(lengths: Tensor) -> Tensor:
 
 
 def _batch(rows: Tensor, lengths: Tensor, limit: int) -> Batch:
-    own = lengths[rows]
-    return Batch(rows, min(limit, int(_rounded(own.max()))), int(own.sum()))
+    return _of(rows, lengths[rows], limit)
+
+
+def _of(rows: Tensor, lengths: Tensor, limit: int) -> Batch:
+    return Batch(rows, min(limit, int(_rounded(lengths.max()))), int(lengths.sum()), lengths)

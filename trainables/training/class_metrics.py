@@ -1,5 +1,7 @@
 """Measures beside a task's own metric, as fractions: the accuracy of each class, and the area under the ROC curve.
 
+Neither is of a class that has no example: such a value is left out, since no number would be a measurement.
+
 No torch here. What the multi-teacher paper calls the accuracy of a class is its recall: the share of the examples of a
 class that are predicted as such. The transfer-data paper scores tasks of two classes by AUROC.
 """
@@ -22,7 +24,7 @@ def class_accuracies(task: Task, gold: Labels, predicted: Labels) -> dict[str, f
         predicted: The same for the predictions.
 
     Returns:
-        One value per label, in the task's order; 0 for a class that is not there.
+        One value per label that an example has, in the task's order.
 
     Raises:
         UserError: For a task whose examples may have several labels.
@@ -35,10 +37,11 @@ def class_accuracies(task: Task, gold: Labels, predicted: Labels) -> dict[str, f
     if [len(labels) for labels in gold] != [len(labels) for labels in predicted]:
         raise ValueError("gold and predicted labels differ in length")
     if not len(gold):
-        return dict.fromkeys(task.labels, 0.0)
+        return {}
     true, guessed = (numpy.concatenate([numpy.asarray(row) for row in rows]) for rows in (gold, predicted))
-    recalls = recall_score(true, guessed, labels=range(len(task.labels)), average=None, zero_division=0)
-    return {label: float(value) for label, value in zip(task.labels, recalls, strict=True)}
+    present = [int(index) for index in numpy.unique(true)]
+    recalls = recall_score(true, guessed, labels=present, average=None) if present else []
+    return {task.labels[index]: float(value) for index, value in zip(present, recalls, strict=True)}
 
 
 def positive(task: Task) -> int:
@@ -60,7 +63,7 @@ def binary_tasks() -> list[str]:
     return [task.name for task in TASKS.values() if len(task.labels) == 2 and not (task.on_tokens or task.multi_label)]
 
 
-def auroc(task: Task, gold: Labels, logits: numpy.ndarray) -> float:
+def auroc(task: Task, gold: Labels, logits: numpy.ndarray) -> float | None:
     """The area under the ROC curve: how often a positive example is ranked above a negative one.
 
     Args:
@@ -69,8 +72,7 @@ def auroc(task: Task, gold: Labels, logits: numpy.ndarray) -> float:
         logits: ``[examples, 2]``.
 
     Returns:
-        A fraction; ties count half. 0.5 where one of the classes is not there: there is nothing to rank, and no model
-        is better than chance at it.
+        A fraction; ties count half. None where one of the classes is not there: there is nothing to rank.
 
     Raises:
         UserError: For a task of other than two classes.
@@ -83,6 +85,6 @@ def auroc(task: Task, gold: Labels, logits: numpy.ndarray) -> float:
         raise ValueError("gold labels and logits differ in length")
     true = numpy.array([int(row[0]) == chosen for row in gold], dtype=bool)
     if true.all() or not true.any():
-        return 0.5
+        return None
     wide = logits.astype(numpy.float64)  # the difference orders as the probability does, without rounding to 1
     return float(roc_auc_score(true, wide[:, chosen] - wide[:, 1 - chosen]))

@@ -113,7 +113,7 @@ class Classification:
         return {f"{name}/{metric}": value for metric, value in found.items()}
 
     def class_accuracies(self) -> dict[str, dict[str, float]]:
-        """By split, the share of each label's units that are right; nothing where an example may have several."""
+        """By split, the share right of each label that a unit has; nothing where an example may have several."""
         if self.task.multi_label:
             return {}
         return {
@@ -134,7 +134,14 @@ class Classification:
 
 
 def splits_for(
-    model: Any, folder: Path, data: str, task: Task, max_length: int, train_limit: int | None, device: str
+    model: Any,
+    folder: Path,
+    data: str,
+    task: Task,
+    max_length: int,
+    train_limit: int | None,
+    device: str,
+    names: Sequence[str] = SPLITS,
 ) -> tuple[dict[str, Split], int]:
     """A task's splits as a model reads them.
 
@@ -146,6 +153,7 @@ def splits_for(
         max_length: Word pieces per row at most.
         train_limit: Number of training examples, see :func:`trainables.training.encoding.prepared`.
         device: Where the model runs.
+        names: Of the splits that are wanted.
 
     Returns:
         The splits by name, and the word pieces per row: ``max_length``, or the model's limit where that is lower.
@@ -160,7 +168,7 @@ def splits_for(
     limits = {"train": train_limit}
     return {
         name: encoding.prepared(data, task, name, tokenizer, length, device, types=types, limit=limits.get(name))
-        for name in SPLITS
+        for name in names
     }, length
 
 

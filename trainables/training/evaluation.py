@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Callable, Generator
 from typing import Any, TypeVar
 
@@ -17,6 +18,8 @@ from trainables.training.batches import Batch
 from trainables.training.encoding import Split
 
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 
 _BINARY = frozenset(class_metrics.binary_tasks())
 #: Logits of a word that tokenises to nothing: ``O`` beyond doubt. Finite, so that averages over models stay so.
@@ -93,7 +96,7 @@ def decide(task: Task, logits: numpy.ndarray) -> numpy.ndarray:
 def score(task: Task, split: Split, logits: numpy.ndarray) -> dict[str, float]:
     """The task's metrics of logits over a split; none for an empty split.
 
-    Where texts are labelled with ``ece``, and with ``auroc`` where they have one of two labels.
+    Where texts are labelled with ``ece``, and with ``auroc`` where they have one of two labels and both are there.
     """
     if not split.ids:
         return {}
@@ -104,7 +107,11 @@ def score(task: Task, split: Split, logits: numpy.ndarray) -> dict[str, float]:
         correct = decided == numpy.array(split.gold)
         found["ece"] = metrics.expected_calibration_error(confidence.reshape(-1), correct.reshape(-1))
     if task.corpus in _BINARY:
-        found["auroc"] = class_metrics.auroc(task, split.gold, logits)
+        area = class_metrics.auroc(task, split.gold, logits)
+        if area is None:
+            _log.warning("%s: all %d examples of a split are of one class; no AUROC", task.name, len(split.ids))
+        else:
+            found["auroc"] = area
     return found
 
 

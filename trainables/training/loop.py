@@ -3,6 +3,9 @@
 A method says what it trains on (:class:`Objective`); the loop does the rest. What a stage becomes depends on its
 objective, recipe and seed alone: a run that was stopped at any yield and continued from its last checkpoint ends, on
 the CPU, with the same bits as one that was not.
+
+A recipe with micro-batches spreads them over the processes of the context's world. Each has random numbers of its own
+and the gradients are summed before the update, so the number of processes changes the order of sums and nothing else.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from torch import Tensor, nn
 
 from trainables.context import Context, Progress
 from trainables.errors import StageError
-from trainables.training import devices, optimizer, seeds
+from trainables.training import devices, optimizer, parallel, seeds
 from trainables.training.batches import Batch
 from trainables.training.optimizer import Recipe
 
@@ -41,7 +44,11 @@ class Objective(Protocol):
         ...
 
     def loss(self, batch: Batch, epoch: int) -> Tensor:
-        """The scalar to minimise; run under the device's autocast."""
+        """The scalar to minimise; run under the device's autocast.
+
+        Where the recipe has micro-batches it is called with each of those that fall to this process: what it draws
+        must depend on the batch's rows and the epoch alone.
+        """
         ...
 
     def evaluate(self, epoch: int) -> Generator[Progress, None, dict[str, float]]:
@@ -70,6 +77,7 @@ class Training:
         self._objective = objective
         self._recipe = recipe
         self._context = context
+        self._world = context.world
         self._device = torch.device(context.device)
         self._optimizer = optimizer.adamw(objective.model, recipe)
         self._epoch = 0
@@ -78,9 +86,7 @@ class Training:
         self._losses = torch.zeros(self._epoch_steps, device=self._device)
         self._look_every = 1 if self._device.type == "cpu" else _LOOK_EVERY
         torch.manual_seed(seeds.derive(recipe.seed, "dropout"))
-        saved = context.load_checkpoint()
-        if saved is not None:
-            self._restore(saved)
+        self._begin()
 
     @property
     def steps(self) -> int:
@@ -140,24 +146,63 @@ class Training:
             "precision": devices.precision(self._context.device),
         }
 
+    def _begin(self) -> None:
+        """Takes up the last checkpoint; the other processes take their whole state from rank 0."""
+        if self._world.size > 1 and self._recipe.micro_batch_size is None:
+            raise StageError(f"{self._world.size} processes need micro-batches to share; set micro_batch_size")
+        if self._world.rank == 0:
+            saved = self._context.load_checkpoint()
+            if saved is not None:
+                self._restore(saved)
+        if self._world.size > 1:
+            state = self._world.share(self._state() if self._world.rank == 0 else None)
+            if self._world.rank > 0:
+                self._restore(state)
+
     def _train(self, batch: Batch) -> None:
         model, recipe = self._objective.model, self._recipe
         for group in self._optimizer.param_groups:
             group["lr"] = recipe.rate(self.steps, self.total_steps)
-        with devices.memory_errors(f"training on {len(batch.rows)} x {batch.width} word pieces ({self._described()})"):
-            with devices.autocast(self._context.device):
-                loss = self._objective.loss(batch, self._epoch)
-            torch.autograd.backward(loss)
+        size = recipe.micro_batch_size
+        parts = [batch] if size is None else batch.split(size)
+        rows, width = max(len(part.rows) for part in parts), max(part.width for part in parts)
+        with devices.memory_errors(f"training on {rows} x {width} word pieces ({self._described()})"):
+            loss = self._backward(batch) if size is None else self._backward_in_parts(parts)
             norm = nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
             self._optimizer.step()
             self._optimizer.zero_grad(set_to_none=True)
         # A gradient that is not finite makes the loss count as such, so that one look sees both.
-        self._losses[self._step] = torch.where(torch.isfinite(norm), loss.detach().float(), torch.nan)
+        self._losses[self._step] = torch.where(torch.isfinite(norm), loss, torch.nan)
         self._step += 1
         self.tokens += batch.tokens
-        self.padded += batch.padded
+        self.padded += sum(part.padded for part in parts)
         if self._step % self._look_every == 0:
             self._look()
+
+    def _backward(self, batch: Batch) -> Tensor:
+        """Adds a batch's gradients; returns its loss."""
+        with devices.autocast(self._context.device):
+            loss = self._objective.loss(batch, self._epoch)
+        torch.autograd.backward(loss)
+        return loss.detach().float()
+
+    def _backward_in_parts(self, parts: Sequence[Batch]) -> Tensor:
+        """Adds the gradients of a step's micro-batches, of all processes; returns the step's loss.
+
+        A step's loss is the mean of the micro-batches' losses, weighted by their numbers of rows.
+        """
+        total = torch.zeros((), device=self._device)
+        rows = sum(len(part.rows) for part in parts)
+        for number, part in enumerate(parts):
+            if number % self._world.size != self._world.rank:
+                continue
+            torch.manual_seed(seeds.derive(self._recipe.seed, "dropout", self.steps, number))
+            with devices.autocast(self._context.device):
+                loss = self._objective.loss(part, self._epoch) * (len(part.rows) / rows)
+            torch.autograd.backward(loss)
+            total += loss.detach().float()
+        parallel.sum_gradients(self._world, self._objective.model.parameters(), total)
+        return total
 
     def _look(self) -> None:
         """Ends the stage where the loss stopped being finite."""

@@ -51,7 +51,7 @@ def entropy(logits: Tensor, targets: Tensor | None = None) -> Tensor:
     Returns:
         A scalar; 0 where no position counts.
     """
-    logarithms = _wide(logits).log_softmax(dim=-1)
+    logarithms = widened(logits).log_softmax(dim=-1)
     each = -(logarithms.exp() * logarithms).sum(dim=-1)
     counted = torch.ones_like(each, dtype=torch.bool) if targets is None else targets != IGNORED
     return (each * counted).sum() / counted.sum().clamp(min=1)
@@ -66,7 +66,7 @@ def binary_entropy(logits: Tensor) -> Tensor:
     Args:
         logits: ``[examples, labels]``.
     """
-    wide = _wide(logits)
+    wide = widened(logits)
     yes, no = functional.logsigmoid(wide), functional.logsigmoid(-wide)
     return -(yes.exp() * yes + no.exp() * no).mean()
 
@@ -96,7 +96,7 @@ def boundary_loss(student: Tensor, active: Tensor, margin: float) -> Tensor:
         active: Whether the teacher's unit is above 0 (eq. 3), boolean ``[examples, units]``.
         margin: The paper's mu.
     """
-    wide = _wide(student)
+    wide = widened(student)
     short_by = torch.where(active, margin - wide, margin + wide).clamp(min=0)
     return short_by.square().sum(dim=-1).mean()
 
@@ -121,7 +121,10 @@ def divergence(logits: Tensor, teacher: Tensor) -> Tensor:
         teacher: The teacher's, alike.
     """
     return functional.kl_div(
-        _wide(logits).log_softmax(dim=-1), _wide(teacher).log_softmax(dim=-1), log_target=True, reduction="batchmean"
+        widened(logits).log_softmax(dim=-1),
+        widened(teacher).log_softmax(dim=-1),
+        log_target=True,
+        reduction="batchmean",
     )
 
 
@@ -129,7 +132,7 @@ def binary_divergence(logits: Tensor, teacher: Tensor) -> Tensor:
     """The same of independent yes/no decisions: summed over labels (the joint distribution's), mean over examples."""
     found = torch.zeros((), device=logits.device)
     for sign in (1, -1):
-        own, wanted = functional.logsigmoid(sign * _wide(logits)), functional.logsigmoid(sign * _wide(teacher))
+        own, wanted = functional.logsigmoid(sign * widened(logits)), functional.logsigmoid(sign * widened(teacher))
         found = found + functional.kl_div(own, wanted, log_target=True, reduction="batchmean")
     return found
 
@@ -145,8 +148,9 @@ def soft_cross_entropy(logits: Tensor, targets: Tensor, temperature: float = 1.0
         targets: Probabilities, alike.
         temperature: Of the student's distribution; the loss is not multiplied by its square.
     """
-    return -(targets * (_wide(logits) / temperature).log_softmax(dim=-1)).sum(dim=-1).sum() / max(1, len(logits))
+    return -(targets * (widened(logits) / temperature).log_softmax(dim=-1)).sum(dim=-1).sum() / max(1, len(logits))
 
 
-def _wide(values: Tensor) -> Tensor:
+def widened(values: Tensor) -> Tensor:
+    """At least float32: sums over classes or pieces must not be bfloat16."""
     return values if values.dtype == torch.float64 else values.float()

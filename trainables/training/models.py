@@ -118,15 +118,25 @@ def logits_and_cls(model: Any, inputs: dict[str, Tensor]) -> tuple[Tensor, Tenso
     return logits, seen[0]
 
 
-def masked_lm(folder: Path, seed: int) -> Any:
+def masked_lm(folder: Path, seed: int, whole: bool = False) -> Any:
     """A masked-language model; its head is carried over where the folder has one, else made new from the seed.
 
+    Args:
+        folder: In ``save_pretrained`` layout.
+        seed: Of a new head.
+        whole: Whether it must have one.
+
     Raises:
-        UserError: For a folder that transformers cannot load.
+        UserError: For a folder that transformers cannot load, or that lacks the head that it must have.
     """
     import transformers
 
     model, missing = _load(transformers.AutoModelForMaskedLM, folder)
+    if missing and whole:
+        raise UserError(
+            f"the model in {str(folder)!r} has no masked-language head: it lacks {', '.join(sorted(missing))}; train "
+            "one with MaskedLanguageModel first"
+        )
     torch.manual_seed(seeds.derive(seed, "head"))
     tied = {id(parameter) for parameter in model.base_model.parameters()}
     for name, module in model.named_modules():

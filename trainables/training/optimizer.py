@@ -23,6 +23,8 @@ class Recipe:
         seed: Of dropout.
         betas: Of AdamW.
         epsilon: Of AdamW.
+        micro_batch_size: Rows that go through the model together; gradients are summed over the micro-batches of a
+            batch before the update. None takes each batch at once.
     """
 
     epochs: int
@@ -34,6 +36,7 @@ class Recipe:
     seed: int = 0
     betas: tuple[float, float] = (0.9, 0.999)
     epsilon: float = 1e-8
+    micro_batch_size: int | None = None
 
     def warmup(self, total_steps: int) -> int:
         """Steps of warm-up, given the number of all steps (a ratio is rounded up)."""

@@ -21,7 +21,8 @@ class Expertise:
 
     Attributes:
         accuracy: Share of its units that each gets right ``[teachers]``.
-        class_accuracy: The same of the units of each class ``[teachers, labels]``; 0 for a class without units.
+        class_accuracy: The same of the units of each class ``[teachers, labels]``; 0 for a class without units, at
+            which no teacher has shown anything: its expert is the most accurate one.
     """
 
     accuracy: Tensor

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import json
 import os
 import shutil
 from pathlib import Path
@@ -25,6 +26,10 @@ _FILES = (
     "spiece.model",
     "sentencepiece.bpe.model",
 )
+
+
+#: What stands for "any" where a tokenizer's files give no length; transformers' own is 10**30.
+_ANY_LENGTH = 10**9
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +57,18 @@ class Tokenizer:
         backend.no_truncation()
         backend.no_padding()
         return backend
+
+    @property
+    def longest(self) -> int | None:
+        """Pieces that its model takes at most, where it says so."""
+        said = int(self.wrapped.model_max_length)
+        return said if said < _ANY_LENGTH else None
+
+    @property
+    def pieces(self) -> list[str]:
+        """All pieces in the order of their numbers."""
+        numbers: dict[str, int] = self.wrapped.get_vocab()
+        return sorted(numbers, key=numbers.__getitem__)
 
     @property
     def frame(self) -> Frame:
@@ -110,11 +127,19 @@ def copy(source: Path, target: Path) -> None:
         shutil.copyfile(path, target / path.name)
 
 
+def copy_alone(source: Path, target: Path) -> None:
+    """Carries a model folder's tokenizer to a folder without a model, where it must say itself of which class it is."""
+    copy(source, target)
+    settings = target / "tokenizer_config.json"
+    if not settings.is_file() or "tokenizer_class" not in json.loads(settings.read_text("utf-8")):
+        load(source).wrapped.save_pretrained(str(target))
+
+
 def load(folder: Path, on_words: bool = False) -> Tokenizer:
     """The tokenizer of a model folder, from the process's cache where its content was seen before.
 
     Args:
-        folder: In ``save_pretrained`` layout.
+        folder: In ``save_pretrained`` layout, of a model or of a tokenizer alone.
         on_words: Whether it will be given split words; byte-level ones then put a space before each.
 
     Raises:
@@ -122,7 +147,8 @@ def load(folder: Path, on_words: bool = False) -> Tokenizer:
     """
     digest = hashlib.sha256(str(on_words).encode())
     # The architecture decides which class reads a bare vocab.txt.
-    for path in [*files(folder), folder / "config.json"]:
+    kind = [] if _stands_alone(folder) else [folder / "config.json"]
+    for path in [*files(folder), *kind]:
         content = path.read_bytes() if path.name != "config.json" else _model_type(path)
         digest.update(path.name.encode() + hashlib.sha256(content).digest())
     return _load(_Place(digest.hexdigest(), folder), on_words)
@@ -136,9 +162,39 @@ class _Place:
     folder: Path = dataclasses.field(compare=False)
 
 
-def _model_type(config: Path) -> bytes:
-    import json
+def check_same(one: Tokenizer, of_one: str, other: Tokenizer, of_other: str) -> None:
+    """Refuses two tokenizers whose pieces are not the same in the same order.
 
+    Args:
+        one: The first.
+        of_one: What it is of, for the error.
+        other: The second.
+        of_other: What that is of.
+
+    Raises:
+        UserError: Naming both, and their sizes or the first piece that differs.
+    """
+    if one.pieces == other.pieces:
+        return
+    sizes = len(one.pieces), len(other.pieces)
+    place = next((i for i, pair in enumerate(zip(one.pieces, other.pieces, strict=False)) if pair[0] != pair[1]), None)
+    how = (
+        f"{sizes[0]:,} pieces, the other {sizes[1]:,}"
+        if place is None
+        else (f"{one.pieces[place]!r} as piece {place}, the other {other.pieces[place]!r}")
+    )
+    raise UserError(
+        f"the tokenizer of {of_one} is another one than that of {of_other}: it has {how}. Give a corpus that was "
+        "tokenized with the model's own tokenizer"
+    )
+
+
+def _stands_alone(folder: Path) -> bool:
+    """Whether a folder without a model names its own class, as what ``save_pretrained`` of a tokenizer writes does."""
+    return (folder / "tokenizer_config.json").is_file() and not (folder / "config.json").is_file()
+
+
+def _model_type(config: Path) -> bytes:
     try:
         return str(json.loads(config.read_text("utf-8")).get("model_type")).encode()
     except (OSError, ValueError) as error:

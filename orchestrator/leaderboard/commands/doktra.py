@@ -39,5 +39,5 @@ def run(arguments: argparse.Namespace) -> int:
             console.print()
         console.print(doktra.block(one, console))
     if arguments.html:
-        common.save(arguments.html, doktra.page(found).encode())
+        common.save(arguments.html, doktra.page(found, "DoKTra").encode())
     return 0

@@ -23,7 +23,7 @@ def add(subparsers: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints the table."""
+    """Prints a table per student."""
     from orchestrator.leaderboard import terminal, transfer_data
     from trainables.data import tasks
 
@@ -33,5 +33,6 @@ def run(arguments: argparse.Namespace) -> int:
         f"students that learned {task!r} from transfer data; run python -m orchestrator.transfer_data --target {task}"
     )
     rows = common.choose_sweep(frame, transfer_data.belonging(frame, task), what, arguments.sweep)
-    terminal.console().print(transfer_data.block(transfer_data.compare(rows, task)))
+    for comparison in transfer_data.compare(rows, task):
+        terminal.console().print(transfer_data.block(comparison))
     return 0

@@ -4,7 +4,6 @@ console.print(block(compare(rows, 2), console))
 """
 
 from orchestrator.leaderboard.doktra.comparison import Comparison, compare
-from orchestrator.leaderboard.doktra.page import page
-from orchestrator.leaderboard.doktra.terminal import block
+from orchestrator.leaderboard.paper import block, page
 
 __all__ = ["Comparison", "block", "compare", "page"]

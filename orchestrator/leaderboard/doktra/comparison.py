@@ -11,29 +11,21 @@ from orchestrator.leaderboard.doktra import notes
 from orchestrator.leaderboard.doktra.notes import title
 from orchestrator.leaderboard.doktra.numbers import (
     AVERAGE,
-    Numbers,
-    Place,
     complete,
     derived,
     measured,
     printed,
     rows_of,
 )
+from orchestrator.leaderboard.paper.agreement import agreement
+from orchestrator.leaderboard.paper.cells import Numbers, Place
 from orchestrator.leaderboard.settings import comparable
-from orchestrator.leaderboard.tables import Cell, latest_sweep
+from orchestrator.leaderboard.tables import latest_sweep
 from orchestrator.wording import counted
 from trainables.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_FORMATS = {
-    "score": "{:.2f}",
-    "l_at": "{:.2f}",
-    "improvement": "{:+.2f}",
-    "retention": "{:.2f}%",
-    "parameters": "{:.3g}M",
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,22 +87,6 @@ class Comparison:
         return Place(name, "", "parameters"), *scores, Place(name, AVERAGE, "retention")
 
 
-def text(cell: Cell | None, measure: str) -> str:
-    """What a cell says: ``77.42 ±0.04 (3)``, mean, standard deviation and seeds as far as they are known.
-
-    Args:
-        cell: None is shown as ``-``.
-        measure: Of its place.
-    """
-    if cell is None:
-        return "-"
-    if cell.mean is None:
-        return cell.status
-    shown = _FORMATS[measure].format(cell.mean)
-    shown += f" ±{cell.std:.2f}" if cell.std is not None else ""
-    return shown + (f" ({cell.seeds})" if cell.seeds is not None else "")
-
-
 def compare(rows: pd.DataFrame, number: int, sweep: str | None = None) -> Comparison:
     """Fills a table of the paper with rows of one sweep, as far as it has got.
 
@@ -137,7 +113,10 @@ def compare(rows: pd.DataFrame, number: int, sweep: str | None = None) -> Compar
     shown = comparable(mine, per_method=True)
     ours, theirs = measured(table, shown), printed(number)
     averaged = complete(table, ours)
-    sentences = [*notes.agreement(table, ours, theirs), *notes.protocol(table, averaged, theirs)]
+    sentences = [
+        *agreement([line.title for line in table.lines], table.tasks, ours, theirs),
+        *notes.protocol(table, averaged, theirs),
+    ]
     sentences += notes.runs(table, shown)
     if len(shown) < len(mine):
         others = len(mine) - len(shown)

@@ -1,15 +1,14 @@
-"""Sentences under a table: how far both agree, what is averaged how, and what our runs were."""
+"""Sentences under a table: what is averaged how, and what our runs were."""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from orchestrator.doktra_tables import PaperTable
-from orchestrator.leaderboard.doktra.numbers import AVERAGE, Numbers, Place, score
+from orchestrator.leaderboard.doktra.numbers import AVERAGE, score
+from orchestrator.leaderboard.paper.cells import Numbers, Place
 from orchestrator.leaderboard.tables import Cell, heading
-from orchestrator.wording import counted
 from trainables.data.tasks import FOLD
 
 if TYPE_CHECKING:
@@ -21,34 +20,6 @@ _SIZES_AGREE = 1.25  # ratio up to which two models of a name may be the same on
 def title(task: str) -> str:
     """A task as the paper heads it; which folds are meant, a note says."""
     return "Avg." if task == AVERAGE else heading(task.partition(FOLD)[0])
-
-
-def agreement(table: PaperTable, ours: Numbers, printed: Numbers) -> list[str]:
-    """How far our scores are from the paper's, and whether they rank its methods alike; nothing without any."""
-    both = {
-        (line.title, task): (mine, theirs)
-        for line in table.lines
-        for task in table.tasks
-        if (mine := score(ours, line, task)) is not None and (theirs := score(printed, line, task)) is not None
-    }
-    if not both:
-        return []
-    distances = [abs(mine - theirs) for mine, theirs in both.values()]
-    sentence = (
-        f"Of {counted(len(both), 'score')} in both, ours are {sum(distances) / len(both):.2f} points "
-        f"from the paper's on average, {max(distances):.2f} at most"
-    )
-    ranked = [
-        (both[first.title, task], both[second.title, task])
-        for task in table.tasks
-        for first, second in itertools.combinations(table.lines, 2)
-        if (first.title, task) in both and (second.title, task) in both
-    ]
-    if ranked:
-        alike = sum((one[0] > two[0]) == (one[1] > two[1]) for one, two in ranked)
-        pairs = f"{counted(len(ranked), 'pair')} of methods on the same task"
-        sentence += f"; of {pairs}, {alike} rank{'s' if alike == 1 else ''} the same way"
-    return [sentence + "."]
 
 
 def protocol(table: PaperTable, averaged: Sequence[str], printed: Numbers) -> list[str]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from orchestrator import doktra_tables
 from orchestrator.doktra_tables import Line, PaperTable
+from orchestrator.leaderboard.paper.cells import Numbers, Place
 from orchestrator.leaderboard.statistics import spread
 from orchestrator.leaderboard.tables import Cell
 
@@ -17,24 +18,6 @@ if TYPE_CHECKING:
 AVERAGE = "average"
 
 _MEASURES = {"retain_percent": "retention", "l_at": "l_at", "improvement": "improvement", "parameters": "parameters"}
-
-
-class Place(NamedTuple):
-    """Where a number stands.
-
-    Attributes:
-        line: Title of the method.
-        task: Key of the task, :data:`AVERAGE`, or empty for a property of the model.
-        measure: ``score`` and ``retention`` in percent, ``improvement`` in points, ``l_at`` in hidden units,
-            ``parameters`` in millions.
-    """
-
-    line: str
-    task: str
-    measure: str = "score"
-
-
-Numbers = Mapping[Place, Cell]
 
 
 def score(numbers: Numbers, line: Line, task: str) -> float | None:

@@ -12,7 +12,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from orchestrator.leaderboard.settings import comparable
+from orchestrator.leaderboard.settings import comparable, of_shown_teachers
 from orchestrator.leaderboard.statistics import spread
 from orchestrator.leaderboard.tables import Cell, heading
 from trainables.data import tasks
@@ -78,11 +78,14 @@ class Table:
 def tables(rows: pd.DataFrame, task: str) -> list[Table]:
     """The tables of a task, of the largest set of teachers first.
 
+    Of teachers and students that were trained with several settings the last ones count, and students of these.
+
     Args:
         rows: Of one sweep.
         task: Key of the task.
     """
     found = comparable(rows[rows["task"] == task], per_method=True)
+    found = found[of_shown_teachers(found, found[found["method"] == FINE_TUNED])]
     sets = [names for names in found["teachers"].map(_names) if len(names) > 1]
     ordered = sorted(dict.fromkeys(sets), key=lambda names: -len(names))
     return [
@@ -134,7 +137,7 @@ def printed(task: str, student: str, teachers: Sequence[str]) -> dict[tuple[str,
     everything = everything[
         (everything["task"] == task) & everything["metric"].isin(_METRICS) & (everything["table"] != "text")
     ]
-    pool = "+".join(teachers)
+    pool = set(teachers)
     found: dict[tuple[str, str], Cell] = {}
     in_percent = everything["value"].where(everything["metric"] != "f1", 100 * everything["value"])
     columns = ("method", "model", "teacher", "label", "split", "value")
@@ -143,7 +146,7 @@ def printed(task: str, student: str, teachers: Sequence[str]) -> dict[tuple[str,
         row = str(label) if label == label else (DEV_SCORE if split == "dev" else SCORE)  # NaN is not itself
         if method == FINE_TUNED and model in teachers:
             found[str(model), row] = Cell(float(value))
-        elif method != FINE_TUNED and model == student and (teacher == pool):
+        elif method != FINE_TUNED and model == student and set(str(teacher).split("+")) == pool:
             found[str(method), row] = Cell(float(value))
     return found if any(column not in teachers for column, _ in found) else {}
 

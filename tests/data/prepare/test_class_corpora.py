@@ -95,6 +95,28 @@ def test_balanced_classes_are_as_large_as_the_smallest(tmp_path: Path) -> None:
         assert max(shares) - min(shares) <= 1, (split, size)
 
 
+def test_two_editions_that_number_their_articles_each_by_itself_are_pooled_by_title(tmp_path: Path) -> None:
+    """Each has titles of its own, and half of them are the other's, too; the ids are all the same."""
+    categories = [name for name in small_corpora.MIND_CATEGORIES if name != "sports"]
+    titles = [(categories[number % 5], f"Title {number} of day") for number in range(200)]
+    for name, some in (("MINDlarge_train", titles[149::-1]), ("MINDsmall_train", titles[50:])):
+        lines = [article(number, category, title) for number, (category, title) in enumerate(some)]
+        small_corpora.put(tmp_path / name / "news.tsv", "".join(lines))
+    small_corpora.put(tmp_path / "more" / "news.tsv", "".join(article(n, "travel", f"Trip {n}") for n in range(30)))
+    splits = mind.prepare(tmp_path, MIND).splits
+    assert sum(map(len, splits.values())) == 200
+    found = {split: rows(examples, MIND) for split, examples in splits.items()}
+    every = [row for some in found.values() for row in some]
+    assert len({text for _, text, _ in every}) == len(every) == len({name for name, _, _ in every})
+    for some in found.values():
+        shares = Counter(label for _, _, label in some).values()
+        assert len(shares) == 5
+        assert max(shares) - min(shares) <= 1
+    whole = [row for some in mind.prepare(tmp_path, MIND, classes="all").splits.values() for row in rows(some, MIND)]
+    assert Counter(label for _, _, label in whole) == dict.fromkeys(MIND.labels, 40) | {"travel": 70}
+    assert {"N0", "N0-2"} <= {name for name, _, _ in whole}
+
+
 def test_articles_without_title_or_category_are_left_out(tmp_path: Path) -> None:
     small_corpora.mind(tmp_path)
     small_corpora.put(tmp_path / "news.tsv", article(990, "travel", " ") + article(991, "", "No category"))
@@ -108,6 +130,14 @@ def test_without_articles_or_with_other_columns_mind_is_refused(tmp_path: Path) 
     small_corpora.put(tmp_path / "news.tsv", "N1\ttravel\tTitle\n")
     with pytest.raises(UserError, match=r"news\.tsv, line 1: 3 fields; 8 expected: id <TAB> category"):
         mind.prepare(tmp_path, MIND)
+
+
+def test_splits_of_given_sizes_go_by_texts_not_ids() -> None:
+    examples = [TextExample(str(number % 10), f"text {number}", number % 2) for number in range(40)]
+    splits = draws.sized(examples, {"train": 10, "dev": 6, "test": 4})
+    assert [len(found) for found in splits.values()] == [10, 6, 4]
+    texts = [example.text for found in splits.values() for example in found]  # type: ignore[union-attr]
+    assert len(set(texts)) == 20
 
 
 def test_splits_of_given_sizes_leave_out_what_they_have_no_room_for() -> None:

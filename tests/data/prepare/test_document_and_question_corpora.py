@@ -178,6 +178,20 @@ def test_boolq_without_train_is_split_and_says_so(tmp_path: Path) -> None:
         boolq.prepare(tmp_path, BOOLQ)
 
 
+@pytest.mark.parametrize("train", [True, False])
+def test_questions_on_one_boolq_passage_are_in_one_of_the_splits_that_are_drawn(tmp_path: Path, train: bool) -> None:
+    for name in ("train", "dev")[not train :]:
+        found = [
+            {"question": f"is {name} {n} it", "answer": n % 2 > 0, "passage": f"It is {name} {n % 25}."}
+            for n in range(75)
+        ]
+        small_corpora.put(tmp_path / f"{name}.jsonl", "".join(json.dumps(row) + "\n" for row in found))
+    splits = boolq.prepare(tmp_path, BOOLQ).splits
+    passages = [{example.pair for example in found} for found in splits.values()]  # type: ignore[union-attr]
+    assert all(passages)
+    assert len(set.union(*passages)) == sum(map(len, passages))
+
+
 @pytest.mark.parametrize(
     ("row", "expected"),
     [

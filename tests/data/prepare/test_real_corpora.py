@@ -71,6 +71,11 @@ def test_phrasebank_has_the_published_sentences_and_its_split_keeps_their_labels
     assert not texts["test"] & (texts["train"] | texts["dev"])
 
 
+def test_no_boolq_passage_is_in_two_splits(real_data: Path) -> None:
+    passages = [{example.pair for example in found} for found in prepared(real_data, "boolq").values()]
+    assert len(set.union(*passages)) == sum(map(len, passages)) == 2938
+
+
 @pytest.mark.parametrize(
     ("name", "split", "labels"),
     [

@@ -80,6 +80,14 @@ def test_the_object_may_come_first(tmp_path: Path) -> None:
     assert tacred.prepare(tmp_path, TACRED).splits["dev"][0].text == "@PERSON$ ( boss ) left @CITY$ ."  # type: ignore[union-attr]
 
 
+def test_a_record_whose_mentions_overlap_is_left_out_and_counted(tmp_path: Path) -> None:
+    records = [sentence("a"), sentence("b", obj_start=1), sentence("c", obj_start=0, obj_end=0), sentence("d")]
+    small_corpora.put(small_corpora.tacred(tmp_path) / "train.json", json.dumps(records))
+    prepared = tacred.prepare(tmp_path, TACRED)
+    assert [example.id for example in prepared.splits["train"]] == ["a", "d"]
+    assert prepared.notes == {"train": "2 of 4 records are left out, since their two mentions overlap"}
+
+
 @pytest.mark.parametrize(
     ("records", "expected"),
     [
@@ -87,7 +95,7 @@ def test_the_object_may_come_first(tmp_path: Path) -> None:
         ([3], "record 1: an object with id, token"),
         ([sentence(token="a b")], "record 1: 'token' must be a list of words"),
         ([sentence(obj_end=8)], "record 1: 'obj_start' and 'obj_end' are 3 and 8 of 8 words"),
-        ([sentence(obj_start=1)], "of the subject and .* of the object overlap"),
+        ([sentence(obj_start=1)], "the two mentions of each of its 1 records overlap"),
         ([sentence(subj_type=None)], "record 1: 'subj_type' is None; text expected"),
         ([sentence(relation="")], "record 1: 'relation' is ''; text expected"),
     ],

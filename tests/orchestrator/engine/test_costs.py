@@ -12,7 +12,7 @@ from orchestrator.engine.costs import Cost, CostModel, likeness
 from orchestrator.engine.store import Store
 from tests.noop import Sleep
 from trainables.expression import Stage
-from trainables.stages import FineTune, MaskedLanguageModel, RandomInit
+from trainables.stages import FineTune, MaskedLanguageModel, MaskedLMDistillation, RandomInit, TokenizedCorpus
 
 RANDOM = RandomInit("mini:general", hidden_size=16, layers=1, heads=2)
 MODEL = MaskedLanguageModel("mini:general", RANDOM)
@@ -85,3 +85,12 @@ def test_a_store_teaches_what_it_holds_and_passes_over_what_it_cannot_read(tmp_p
     model = costs.from_store(store)
     assert model.known(BASELINE) == Cost(4.0, 0.0)
     assert model.seconds(MODEL) is None
+
+
+def test_how_much_text_a_distillation_reads_matters() -> None:
+    def on(share: float, seed: int = 0) -> str:
+        corpus = TokenizedCorpus("mini:domain", MODEL, share=share)
+        return likeness(MaskedLMDistillation(MODEL, corpus, layers=(0,), seed=seed))
+
+    assert on(1.0) == on(1.0, seed=3)
+    assert on(1.0) != on(0.5)

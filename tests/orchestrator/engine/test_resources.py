@@ -12,10 +12,22 @@ from hypothesis import strategies as st
 from orchestrator.engine import resources
 from orchestrator.engine.resources import PACKINGS, Capacity, Cluster, Request, Shares, estimate_memory, packed_fraction
 from trainables.errors import UserError
-from trainables.stages import CrossValidation, FineTune, MaskedLanguageModel, Pretrained, RandomInit
+from trainables.stages import (
+    CrossValidation,
+    FineTune,
+    MaskedLanguageModel,
+    MaskedLMDistillation,
+    Pretrained,
+    RandomInit,
+    TokenizedCorpus,
+    WordPieceVocabulary,
+)
 
 GIB = 1 << 30
 H200 = Cluster(cpus=16, gpus=1, gpu_memory=139 * GIB)
+MICRO = MaskedLanguageModel(
+    "mini:general", RandomInit("mini:general", hidden_size=16, layers=1, heads=2), micro_batch_size=8
+)
 SMALL = MaskedLanguageModel("mini:general", RandomInit("mini:general", hidden_size=16, layers=1, heads=2))
 
 
@@ -135,3 +147,81 @@ def test_what_starts_from_no_weights_needs_no_gpu() -> None:
         assert Shares().request(stage, H200) == Request(1)
         assert Shares(gpu_fraction=0.5).request(stage, H200) == Request(1)
     assert Shares(gpu_fraction=0.5).slots([CrossValidation(folds), *folds], H200) == 2
+
+
+# --- several workers for one stage ---------------------------------------------------------------------------
+
+
+def test_workers_are_for_stages_that_several_can_train() -> None:
+    shares = Shares(threads=2, workers=3)
+    assert shares.request(MICRO, Cluster(cpus=8)) == Request(2, 0.0, 3)
+    assert shares.request(SMALL, Cluster(cpus=8)) == Request(2)
+    assert Shares().request(MICRO, Cluster(cpus=8)) == Request(1)
+
+
+def test_each_of_several_workers_has_a_whole_gpu() -> None:
+    node = Cluster(cpus=16, gpus=4, gpu_memory=80 * GIB)
+    for shares in (Shares(workers=2), Shares(workers=2, gpu_fraction=0.25)):
+        assert shares.request(MICRO, node, 0.5) == Request(1, 1.0, 2)
+        assert shares.request(MICRO, node).all_gpus == 2.0
+        assert shares.request(SMALL, node).gpus < 1
+    assert Shares().request(MICRO, node).gpus < 1
+
+
+def test_a_stage_of_several_workers_counts_as_often() -> None:
+    capacity = Capacity(Shares(workers=2), lambda: Cluster(cpus=4))
+    two, one = Request(1, workers=2), Request(1)
+    assert capacity.room([two], two)
+    assert not capacity.room([two, one], two)
+    assert capacity.room([two, one], one)
+    on_gpus = Capacity(Shares(workers=2), lambda: Cluster(cpus=16, gpus=3, gpu_memory=80 * GIB))
+    whole, half = Request(1, 1.0, 2), Request(1, 0.5)
+    assert on_gpus.room([whole, half], half)
+    assert not on_gpus.room([whole, half, half], half)
+    assert not on_gpus.room([half, half, half], whole)
+
+
+@pytest.mark.parametrize(
+    ("cluster", "slots"),
+    [
+        (Cluster(5), 2),
+        (Cluster(16, 4, 80 * GIB), 2),
+        (Cluster(16, 5, 80 * GIB), 2),
+        (Cluster(3, 4, 80 * GIB), 1),
+    ],
+)
+def test_slots_of_stages_with_two_workers(cluster: Cluster, slots: int) -> None:
+    assert Shares(workers=2).slots([MICRO], cluster) == slots
+
+
+def test_more_workers_than_there_is_room_for_are_refused() -> None:
+    with pytest.raises(UserError, match=r"--workers=3 with --threads=2 is more than the 5 CPU cores.* give at most 2"):
+        Capacity(Shares(threads=2, workers=3), lambda: Cluster(cpus=5))
+    with pytest.raises(UserError, match=r"--workers=3 is more than the 2 GPUs there are.* give at most 2"):
+        Capacity(Shares(workers=3), lambda: Cluster(cpus=16, gpus=2, gpu_memory=80 * GIB))
+    Capacity(Shares(workers=3), lambda: Cluster(cpus=2, elastic=True))
+
+
+def test_memory_is_that_of_a_micro_batch(base: Pretrained) -> None:
+    def memory(**sizes: int) -> int:
+        return estimate_memory(MaskedLanguageModel("mini:general", base, max_length=128, **sizes))
+
+    assert memory(batch_size=256, micro_batch_size=32) == memory(batch_size=32)
+    assert memory(batch_size=16, micro_batch_size=32) == memory(batch_size=16)
+
+
+def test_a_distillation_on_a_corpus_is_sized_by_its_micro_batch_and_its_vocabulary(base: Pretrained) -> None:
+    plain = TokenizedCorpus("mini:domain", base, max_length=512)
+    expanded = TokenizedCorpus("mini:domain", WordPieceVocabulary("mini:domain", base, 60_000), max_length=512)
+    known = estimate_memory(MaskedLMDistillation(base, plain, batch_size=240, micro_batch_size=8))
+    assert estimate_memory(MaskedLMDistillation(base, plain, batch_size=480, micro_batch_size=8)) == known
+    assert estimate_memory(MaskedLMDistillation(base, plain, batch_size=240, micro_batch_size=16)) > known
+    assert estimate_memory(MaskedLMDistillation(base, expanded, batch_size=240, micro_batch_size=8)) > known
+    logits = 8 * 512 * 2 * 30_522 * 4  # of both models in single precision, which they cannot be computed without
+    assert known > logits + 110e6 * 16
+
+
+def test_what_runs_no_model_needs_no_gpu(base: Pretrained) -> None:
+    vocabulary = WordPieceVocabulary("mini:domain", base, 60_000)
+    for stage in (vocabulary, TokenizedCorpus("mini:domain", base), TokenizedCorpus("mini:domain", vocabulary)):
+        assert Shares().gpu(stage, H200) == 0

@@ -69,3 +69,19 @@ def test_inputs_are_the_rows_with_padding_masked() -> None:
 def test_a_width_never_exceeds_the_models_limit() -> None:
     plan = batches.for_training(torch.tensor([10, 9, 3]), 2, 10, 0, 0)
     assert max(batch.width for batch in plan) == 10
+
+
+@settings(max_examples=60, deadline=None)
+@given(_LENGTHS, st.integers(1, 40), st.integers(1, 50))
+def test_micro_batches_are_a_batch_in_order_and_no_wider_than_their_rows_need(
+    lengths: torch.Tensor, size: int, micro: int
+) -> None:
+    for batch in batches.for_training(lengths, size, 512, 0, 0):
+        parts = batch.split(micro)
+        assert torch.cat([part.rows for part in parts]).equal(batch.rows)
+        assert [len(part.rows) for part in parts[:-1]] == [micro] * (len(parts) - 1)
+        assert sum(part.tokens for part in parts) == batch.tokens
+        assert max(part.width for part in parts) == batch.width
+        for part in parts:
+            assert part.width == batches._batch(part.rows, lengths, 512).width
+            assert part.lengths.equal(lengths[part.rows])

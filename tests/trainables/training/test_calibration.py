@@ -81,6 +81,8 @@ def test_it_stands_beside_the_metrics_of_texts() -> None:
     found = evaluation.score(gad, _split(gad, [(1,), (1,)]), logits)
     sure = [1 / (1 + numpy.exp(-2)), 1 / (1 + numpy.exp(-1))]
     assert found["ece"] == pytest.approx((abs(1 - sure[0]) + abs(0 - sure[1])) / 2)
+    assert "auroc" not in found
+    assert evaluation.score(gad, _split(gad, [(1,), (0,)]), logits)["auroc"] == 1.0
     hoc = tasks.get("hoc")
     found = evaluation.score(hoc, _split(hoc, [(1,) * 10]), numpy.full((1, 10), 4.0, dtype=numpy.float32))
     assert found["ece"] == pytest.approx(1 - 1 / (1 + numpy.exp(-4)))

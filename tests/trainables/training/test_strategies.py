@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from trainables.stages.multi_teacher import STRATEGIES
+from trainables.stages.multi_teacher import BY_EXPERTISE, STRATEGIES
 from trainables.training import seeds, strategies
 from trainables.training.strategies import Expertise, Panel, chosen_by_expertise
 
@@ -101,6 +101,17 @@ def test_the_followed_teacher_is_the_rules(data: st.DataObject) -> None:
     expected = next(iter(both))[0] if len(both) == 1 else ranking[0]
     known = Expertise(torch.tensor(accuracy).double(), torch.tensor(table).double())
     assert chosen_by_expertise(torch.tensor(predicted)[:, None], known).tolist() == [expected]
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_it_is_known_which_strategies_go_by_expertise(name: str) -> None:
+    """Each is told, once that the first teacher is best at everything, once that the last one is."""
+    logits, gold = hard([0, 1, 2, 0], [1, 2, 0, 0], [2, 0, 1, 0]), torch.tensor([0, 1, 2, 0])
+    told = [
+        strategies.get(name)(panel(logits, gold, Expertise(good, good[:, None].expand(-1, 3))), chance())
+        for good in (torch.tensor([0.9, 0.5, 0.1]), torch.tensor([0.1, 0.5, 0.9]))
+    ]
+    assert torch.equal(*told) == (name not in BY_EXPERTISE)
 
 
 # --- the others ------------------------------------------------------------------------------------------------

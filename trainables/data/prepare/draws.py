@@ -1,4 +1,8 @@
-"""Splits for corpora that are distributed without any, or without one of them."""
+"""Splits for corpora that are distributed without any, or without one of them.
+
+No text is in two splits that are drawn here. Of pairs, which are questions and passages, that is the passage: another
+question about a passage that was trained on is no unseen example.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +21,12 @@ def tenths(examples: Sequence[TextExample]) -> dict[str, list[Example]]:
     """One tenth for test, one for dev, eight for train, each with the labels in the same shares.
 
     The DoKTra paper draws a tenth for test "preserving the label distribution" and says nothing of dev; its own draw is
-    not recorded. This one is fixed and follows from the texts alone, and no text is in two splits.
+    not recorded. This one is fixed and follows from the texts alone.
 
     Raises:
         UserError: For fewer than ten different texts.
     """
-    splits = folds.splits(folds.partition(examples, _PARTS), 1)
+    splits = folds.splits(folds.partition(examples, _PARTS, _passage), 1)
     return {split: list(members) for split, members in splits.items()}
 
 
@@ -32,7 +36,7 @@ def with_dev(training: Sequence[TextExample], test: Sequence[TextExample]) -> di
     Raises:
         UserError: For fewer than ten different texts.
     """
-    dev, *rest = folds.partition(training, _PARTS)
+    dev, *rest = folds.partition(training, _PARTS, _passage)
     chosen = {example.id for part in rest for example in part}
     return {"train": [example for example in training if example.id in chosen], "dev": list(dev), "test": list(test)}
 
@@ -43,7 +47,7 @@ def sized(examples: Sequence[TextExample], sizes: Mapping[str, int]) -> dict[str
     The draw is fixed and follows from the texts alone. Examples that no split has room for are left out.
 
     Args:
-        examples: Of different texts; splits have them in this order.
+        examples: Of different texts, whatever their ids; splits have them in this order.
         sizes: Of train, dev and test.
 
     Raises:
@@ -64,6 +68,11 @@ def sized(examples: Sequence[TextExample], sizes: Mapping[str, int]) -> dict[str
     for split, start, end in zip(SPLITS, [0, *ends], ends, strict=False):
         if start == end:
             raise UserError(f"{len(examples)} examples are too few for a {split} split")
-        chosen = {example.id for _, _, example in order[start:end]}
-        splits[split] = [example for example in examples if example.id in chosen]
+        chosen = {example.text for _, _, example in order[start:end]}
+        splits[split] = [example for example in examples if example.text in chosen]
     return splits
+
+
+def _passage(example: TextExample) -> tuple[str, str]:
+    """The text that no two splits have in common, as :func:`folds.partition` wants it."""
+    return (example.text, "") if example.pair is None else (example.pair, "")

@@ -1,9 +1,14 @@
 """NBME's clinical patient notes (Kaggle, "Score Clinical Patient Notes"): which phrases of a note show a feature.
 
-An example is a note with a question, the feature's text (``Family history of MI``), and a label per word: ``B`` inside
-of a marked phrase, ``O`` elsewhere. Kaggle scores characters; here words are scored, which are cut finely: runs of
-letters, runs of digits and every other character apart, and at every boundary of a phrase that is marked in the note
-for any feature. So a marked phrase is a whole number of words, and scores differ from Kaggle's by their lengths alone.
+An example is a note with a question, the feature's text (``Family history of MI``), and a label per word: ``B`` in a
+marked phrase, ``O`` elsewhere. Words are cut finely and by the note's characters alone, so that nothing of the marks is
+seen in them: runs of letters, runs of digits, and every other character apart. A word is in a phrase where they have a
+character in common. So no marked phrase is lost, however short; the price is a few characters too many where a phrase
+begins or ends within a word (``F`` of ``35yoF``: the word is ``yoF``). The preparation counts them.
+
+Scores are micro-F1 over words. They are not Kaggle's, which is micro-F1 over characters: here a word counts once,
+however long; where a phrase begins or ends within a word the whole word counts; blanks within a phrase don't count. In
+characters, a run of marked words is all from its first word's first character to its last word's last one.
 
 Kaggle keeps the test labels, so the splits are ours: a tenth of the notes is test, a tenth dev, and all features of a
 note are in one split.
@@ -15,7 +20,6 @@ import ast
 import csv
 import hashlib
 import io
-import itertools
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -40,24 +44,27 @@ def prepare(folder: Path, task: Task) -> Prepared:
     asked = {row["feature_num"]: row["feature_text"] for _, row in _rows(features, ("feature_num", "feature_text"))}
     wanted = ("id", "pn_num", "feature_num", "location")
     rows: list[tuple[dict[str, str], list[Span]]] = []
-    cuts: dict[str, set[int]] = {}
     for line, row in _rows(annotations, wanted):
         with textfiles.at(annotations, line):
             for name, known, file in (("pn_num", notes, texts), ("feature_num", asked, features)):
                 if row[name] not in known:
                     raise UserError(f"{name} {row[name]!r:.60} is not in {file.name}")
-            spans = _spans(row["location"], len(notes[row["pn_num"]]))
-            rows.append((row, spans))
-            cuts.setdefault(row["pn_num"], set()).update(place for span in spans for place in span)
-    split_of = _drawn(list(cuts), annotations)
-    words = {note: list(_words(notes[note], places)) for note, places in cuts.items()}
+            rows.append((row, _spans(row["location"], len(notes[row["pn_num"]]))))
+    words = {row["pn_num"]: _words(notes[row["pn_num"]]) for row, _ in rows}
+    split_of = _drawn(list(words), annotations)
     splits: dict[str, list[Example]] = {split: [] for split in SPLITS}
+    phrases, whole, marked, more = 0, 0, 0, 0
     for row, spans in rows:
         note = row["pn_num"]
         question = " ".join(asked[row["feature_num"]].replace("-", " ").split())
         splits[split_of[note]].append(_example(row["id"], question, notes[note], words[note], spans, task))
+        beyond = [_beyond(words[note], span) for span in spans]
+        phrases, whole = phrases + len(spans), whole + beyond.count(0)
+        marked, more = marked + sum(end - start for start, end in spans), more + sum(beyond)
     ours = (
-        f"{len(rows)} annotations of {len(cuts)} notes in all; the split is ours, by note, as Kaggle's test is hidden"
+        f"{len(rows)} annotations of {len(words)} notes in all; the split is ours, by note, as Kaggle's test is hidden"
+        f"; {phrases - whole} of {phrases} marked phrases begin or end within a word, which is marked whole: {more} "
+        f"characters beyond the {marked} marked ones"
     )
     return Prepared(splits, dict.fromkeys(SPLITS, ours))
 
@@ -66,16 +73,24 @@ def _example(
     name: str, question: str, note: str, words: Sequence[Span], spans: Sequence[Span], task: Task
 ) -> TokenExample:
     outside, marked = task.labels.index("O"), task.labels.index("B")
-    inside = [any(start <= word[0] and word[1] <= end for start, end in spans) for word in words]
+    inside = [any(_overlap(word, span) for span in spans) for word in words]
     tags = tuple(marked if each else outside for each in inside)
     return TokenExample(name, tuple(note[start:end] for start, end in words), tags, question=question)
 
 
-def _words(note: str, cuts: set[int]) -> Iterator[Span]:
-    """Characters of the words of a note."""
-    for match in _WORD.finditer(note):
-        places = [match.start(), *sorted(cut for cut in cuts if match.start() < cut < match.end()), match.end()]
-        yield from itertools.pairwise(places)
+def _words(note: str) -> list[Span]:
+    """Characters of the words of a note, which follow from the note alone."""
+    return [match.span() for match in _WORD.finditer(note)]
+
+
+def _overlap(one: Span, other: Span) -> bool:
+    return one[0] < other[1] and other[0] < one[1]
+
+
+def _beyond(words: Sequence[Span], span: Span) -> int:
+    """How many characters the words that overlap a phrase have before its start and after its end."""
+    touched = [word for word in words if _overlap(word, span)]
+    return sum(max(0, span[0] - start) + max(0, end - span[1]) for start, end in touched)
 
 
 def _spans(location: str, length: int) -> list[Span]:

@@ -27,12 +27,21 @@ def prepare(folder: Path, task: Task) -> Prepared:
     """Reads ``train.json``, ``dev.json`` and ``test.json``, each a list of records.
 
     Of a record: ``id``, ``token`` (words), ``relation``, and for both entities first and last word and type:
-    ``subj_start``, ``subj_end``, ``subj_type``, ``obj_start``, ``obj_end``, ``obj_type``.
+    ``subj_start``, ``subj_end``, ``subj_type``, ``obj_start``, ``obj_end``, ``obj_type``. Records whose mentions
+    overlap are left out, for two markers cannot stand for them.
     """
-    return Prepared({split: _read(split_file(folder, split, ".json"), task) for split in SPLITS})
+    splits: dict[str, list[Example]] = {}
+    notes: dict[str, str] = {}
+    for split in SPLITS:
+        splits[split], left_out = _read(split_file(folder, split, ".json"), task)
+        if left_out:
+            records = len(splits[split]) + left_out
+            notes[split] = f"{left_out} of {records} records are left out, since their two mentions overlap"
+    return Prepared(splits, notes)
 
 
-def _read(path: Path, task: Task) -> list[Example]:
+def _read(path: Path, task: Task) -> tuple[list[Example], int]:
+    """The examples of a file, and how many records are left out."""
     records = jsonfile.load(path)
     if not isinstance(records, list) or not records:
         raise UserError(f"{path}: a list of records expected")
@@ -41,21 +50,23 @@ def _read(path: Path, task: Task) -> list[Example]:
         with textfiles.at(f"{path}, record {number}"):
             if not isinstance(record, dict):
                 raise UserError("an object with id, token, relation and both entities expected")
+            name, text = jsonfile.text(record, "id"), _text(record)
             related = jsonfile.text(record, "relation") != _NONE
-            examples.append(
-                TextExample(jsonfile.text(record, "id"), _text(record), task.labels.index(str(int(related))))
-            )
-    return examples
+            if text is not None:
+                examples.append(TextExample(name, text, task.labels.index(str(int(related)))))
+    if not examples:
+        raise UserError(f"{path}: the two mentions of each of its {len(records)} records overlap; others expected")
+    return examples, len(records) - len(examples)
 
 
-def _text(record: dict[str, Any]) -> str:
-    """The words joined by blanks, each mention as one marker."""
+def _text(record: dict[str, Any]) -> str | None:
+    """The words joined by blanks, each mention as one marker; None where the mentions overlap."""
     tokens = record.get("token")
     if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):
         raise UserError("'token' must be a list of words")
     subject, object_ = _mention(record, "subj", len(tokens)), _mention(record, "obj", len(tokens))
     if subject[0] < object_[1] and object_[0] < subject[1]:
-        raise UserError(f"words {subject} of the subject and {object_} of the object overlap")
+        return None
     words: list[str] = [str(_BRACKETS.get(token, token)) for token in tokens]
     # The later mention first, so that the other's place stays what it is.
     for (start, end), who in sorted(((subject, "subj"), (object_, "obj")), reverse=True):

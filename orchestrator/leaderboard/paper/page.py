@@ -6,14 +6,18 @@ import html
 from collections.abc import Sequence
 
 from orchestrator.leaderboard import webpage
-from orchestrator.leaderboard.doktra.comparison import Comparison, text
-from orchestrator.leaderboard.doktra.numbers import Place
+from orchestrator.leaderboard.paper.cells import Comparison, Place, text
 
 
-def page(comparisons: Sequence[Comparison]) -> str:
-    """An HTML page with tables one below the other; ours in each cell, and smaller the paper's."""
+def page(comparisons: Sequence[Comparison], name: str) -> str:
+    """An HTML page with tables one below the other; ours in each cell, and smaller the paper's.
+
+    Args:
+        comparisons: The tables.
+        name: Of the paper.
+    """
     body = "\n".join(_table(comparison) for comparison in comparisons)
-    return webpage.document("DoKTra: ours, and below each number the paper's", body)
+    return webpage.document(f"{name}: ours, and below each number the paper's", body)
 
 
 def _table(comparison: Comparison) -> str:
