@@ -14,7 +14,7 @@ from trainables.expression import Stage, from_json
 
 SUFFIXES = (".json", ".yaml", ".yml")
 #: Fields whose value may be a model's name instead of an expression.
-_MODEL_FIELDS = frozenset({"init", "student", "teacher"})
+_MODEL_FIELDS = frozenset({"base", "init", "student", "teacher", "tokenizer"})
 #: Fields that name a corpus, which may be a file or folder.
 _CORPUS_FIELDS = frozenset({"corpus", "vocabulary"})
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from typing import Any
+
+from trainables.data import stretches
 
 #: Different words at most: about 150 MB. Above it the rarest are forgotten.
 _MOST_WORDS = 1 << 20
@@ -32,12 +33,12 @@ class WordCounts:
         self._least = 0
         self._normalizer = backend.normalizer
         self._pre_tokenizer = backend.pre_tokenizer
-        self._at_blanks = _cuts_at_blanks(backend)
+        self._alone = stretches.stand_alone(backend)
 
     def add(self, text: str) -> None:
         """Takes a text in."""
-        if self._at_blanks:
-            self._stretches.update(text.split(" "))
+        if self._alone:
+            self._stretches.update(text.split(stretches.BLANK))
         else:
             self._stretches[text] += 1
         if len(self._stretches) >= _MOST_STRETCHES:
@@ -58,13 +59,3 @@ class WordCounts:
             self._least += 1
             rare = [word for word, count in self._words.items() if count <= self._least]
             self.left_out += sum(self._words.pop(word) for word in rare)
-
-
-def _cuts_at_blanks(backend: Any) -> bool:
-    """Whether what stands between two blanks gives the same words alone as in its text, which BERT's rules do.
-
-    Most of a corpus's stretches occur often, and then the tokenizer sees them once.
-    """
-    form = json.loads(backend.to_str())
-    normalizer = (form["normalizer"] or {"type": "BertNormalizer"})["type"]
-    return bool(normalizer == "BertNormalizer" and (form["pre_tokenizer"] or {}).get("type") == "BertPreTokenizer")

@@ -10,12 +10,13 @@ import dataclasses
 import itertools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy
 import torch
 from torch import Tensor
 
+from trainables.data import stretches
 from trainables.errors import UserError
 from trainables.training import seeds
 from trainables.training.batches import Packed
@@ -30,6 +31,8 @@ FEWEST = 2
 _TEXTS_AT_ONCE, _CHARACTERS_AT_ONCE = 4_096, 1 << 18
 #: Rows of a file that are written together: 4 MB at 512 pieces.
 _ROWS_AT_ONCE = 2_048
+#: Stretches between blanks whose pieces are remembered: about 50 MB.
+_REMEMBERED = 1 << 18
 _COLUMN = "pieces"
 
 #: Rows of the same width, ``[rows, width]``, int32.
@@ -179,13 +182,35 @@ def hold_out(rows: int) -> tuple[Tensor, Tensor]:
 
 def _pieces(texts: Iterable[str], tokenizer: Tokenizer) -> Iterator[numpy.ndarray]:
     """The pieces of some texts at a time, a separator after each text."""
-    backend = tokenizer.backend
-    separator = numpy.array(tokenizer.suffix, dtype=numpy.int32)
+    encode = _Encoder(tokenizer.backend)
+    separator = numpy.array(tokenizer.suffix, dtype=numpy.int32).tobytes()
     for some in _some(texts):
-        parts: list[numpy.ndarray] = []
-        for encoding in backend.encode_batch(some, add_special_tokens=False):
-            parts.extend((numpy.array(encoding.ids, dtype=numpy.int32), separator))
-        yield numpy.concatenate(parts)
+        yield numpy.frombuffer(b"".join(part for text in encode(some) for part in (*text, separator)), numpy.int32)
+
+
+class _Encoder:
+    """Piece numbers as bytes of int32, remembered for what occurred lately where the tokenizer allows it."""
+
+    def __init__(self, backend: Any) -> None:
+        self._backend = backend
+        self._alone = stretches.stand_alone(backend)
+        self._known: dict[str, bytes] = {}
+
+    def __call__(self, texts: list[str]) -> Iterator[list[bytes]]:
+        """The parts of every text, in order."""
+        if not self._alone:
+            yield from ([part] for part in self._encoded(texts))
+            return
+        cut = [text.split(stretches.BLANK) for text in texts]
+        if len(self._known) > _REMEMBERED:
+            self._known = {}
+        new = list(dict.fromkeys(part for parts in cut for part in parts if part not in self._known))
+        self._known.update(zip(new, self._encoded(new), strict=True))
+        yield from ([self._known[part] for part in parts] for parts in cut)
+
+    def _encoded(self, texts: list[str]) -> Iterator[bytes]:
+        for encoding in self._backend.encode_batch(texts, add_special_tokens=False):
+            yield numpy.array(encoding.ids, dtype=numpy.int32).tobytes()
 
 
 def _some(texts: Iterable[str]) -> Iterator[list[str]]:

@@ -71,6 +71,12 @@ def test_the_best_piece_saves_most() -> None:
     assert best == "bccc", "7 times 3 pieces saved"
 
 
+def test_what_is_seldom_used_comes_last() -> None:
+    spelt = made({"abcabcabcabc": expansion.OFTEN - 1, "cab": expansion.OFTEN})
+    assert spelt.best(spelt.candidates(9), 1) == ["cab"], "it saves less, and can be learned"
+    assert spelt.best(spelt.candidates(9), 2) == ["cab", "abcabcabcabc"]
+
+
 def test_a_word_that_was_lost_is_worth_its_letters() -> None:
     spelt = made({"éé": 4, "abab": 4, "cabc": 4})
     assert spelt.length() == Length(4 * (1 + 3 + 3), 4)
