@@ -64,7 +64,12 @@ _DISTILLING = {
     "replacement": "replacement",
 }
 #: Of :class:`~trainables.stages.MaskedLanguageModel`.
-_ADAPTING = {"adapt_steps": "steps", "adapt_batch_size": "batch_size", "adapt_learning_rate": "learning_rate"}
+_ADAPTING = {
+    "adapt_steps": "steps",
+    "adapt_batch_size": "batch_size",
+    "micro_batch_size": "micro_batch_size",
+    "adapt_learning_rate": "learning_rate",
+}
 _OF_SEARCHES = ("space", "sampler", "sampler_seed", "prune")
 _OF_STUDENTS = ("layers", "hidden_size", "heads")
 #: What is not given, by preset. The miniature's lengths and rates are those of its other trainings.
@@ -77,8 +82,8 @@ DEFAULTS: Mapping[str, dict[str, Any]] = {
         "distil_max_length": 512,
         "student": Student(),
         "sizes": Sizes(),
-        "distilling": {"epochs": 5, "batch_size": 240, "learning_rate": 5e-4},
-        "adapting": {"steps": 100_000, "batch_size": 80, "learning_rate": 5e-4},
+        "distilling": {"epochs": 5, "batch_size": 240, "micro_batch_size": 30, "learning_rate": 5e-4},
+        "adapting": {"steps": 100_000, "batch_size": 80, "micro_batch_size": 20, "learning_rate": 5e-4},
     },
     "mini": {
         "teacher": "mini_general",
@@ -90,11 +95,11 @@ DEFAULTS: Mapping[str, dict[str, Any]] = {
         "sizes": Sizes(
             (0, 1),
             {768: 64, 384: 32},
-            {40_000: 1_000, 50_000: 1_500, 60_000: 2_000, 70_000: 2_500, 80_000: 3_000},
+            {40_000: 800, 50_000: 950, 60_000: 1_100, 70_000: 1_125, 80_000: 1_150},
             heads=2,
         ),
-        "distilling": {"epochs": 10, "batch_size": 32, "micro_batch_size": 32, "learning_rate": 3e-3},
-        "adapting": {"steps": 400, "batch_size": 32, "learning_rate": 3e-3},
+        "distilling": {"epochs": 4, "batch_size": 32, "micro_batch_size": 32, "learning_rate": 3e-3},
+        "adapting": {"steps": 400, "batch_size": 32, "micro_batch_size": 32, "learning_rate": 3e-3},
     },
 }
 #: Who stands for the downloaded models of the paper in the miniature preset; any other is the teacher.
@@ -118,7 +123,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_data(what)
     options.add_overrides(what)
     how = made.add_argument_group("how to distil")
-    how.add_argument("--vocabulary-size", metavar="N", help="pieces of the student, or base (60000; mini: 2000)")
+    how.add_argument("--vocabulary-size", metavar="N", help="pieces of the student, or base (60000; mini: 1100)")
     how.add_argument(
         "--tolerance", type=float, metavar="F", help="distillation losses below count as 0 (0.5; mini: 0.1)"
     )
@@ -135,9 +140,9 @@ def parser() -> argparse.ArgumentParser:
     how.add_argument("--heads", type=int, metavar="N", help="attention heads of the student (the teacher's)")
     how.add_argument("--new-embeddings", choices=NEW_EMBEDDINGS, help="how new pieces' embeddings begin (mean)")
     how.add_argument("--replacement", choices=REPLACEMENTS, help="what stands for a chosen ordinary piece (bert)")
-    how.add_argument("--distil-epochs", type=int, metavar="N", help="passes over the corpus (5; mini: 10)")
+    how.add_argument("--distil-epochs", type=int, metavar="N", help="passes over the corpus (5; mini: 4)")
     how.add_argument("--distil-batch-size", type=int, metavar="N", help="sequences per step (240; mini: 32)")
-    how.add_argument("--micro-batch-size", type=int, metavar="N", help="sequences at once (30; mini: 32)")
+    how.add_argument("--micro-batch-size", type=int, metavar="N", help="sequences at once (30; adapting 20; mini: 32)")
     how.add_argument("--distil-learning-rate", type=float, metavar="F", help="peak (5e-4; mini: 3e-3)")
     how.add_argument("--distil-max-length", type=int, metavar="N", help="pieces per sequence (512; mini: 32)")
     how.add_argument("--adapt-steps", type=int, metavar="N", help="of domain adaptation (100000; mini: 400)")

@@ -11,6 +11,8 @@ import optuna
 
 from orchestrator.engine.store import Store
 from orchestrator.leaderboard import rows
+from orchestrator.vekd_averages import macro_average
+from search_spaces import vekd
 
 #: The leaderboard's column of each hyperparameter, by what the row's root stage is.
 DISTILLED = {
@@ -31,6 +33,8 @@ FINE_TUNED = {
     "student_epochs": "epochs",
     "student_learning_rate": "learning_rate",
 }
+#: Of what is fine-tuned from a pretraining: columns under the same names.
+PRETRAINED = {name: name for name in vekd.PARAMETERS}
 CLOSE = 1e-9
 
 
@@ -43,8 +47,9 @@ def studies(journal: Path) -> list[optuna.Study]:
 def agreement(store: Store, journal: Path, sweep: str, ended: bool = True) -> list[str]:
     """Compares the studies of a sweep with its rows and with the store.
 
-    Every trial that ended has one row per seed (and one per seed and fold). Of a complete one all are finished, their
-    mean dev score is its value, and so is that of the store's results; of a pruned one all are pruned; of a failed one
+    Every trial that ended has one row per seed (and one per seed and fold); of a search over several tasks one for each
+    of them. Of a complete one all are finished, their mean dev score (macro-average over several tasks) is its value,
+    and so is that of the store's results; of a pruned one all are pruned; of a failed one
     some are not finished, unless a later trial with the same hyperparameters was complete. All rows have the trial's
     hyperparameters, and no other row names a trial.
 
@@ -66,7 +71,8 @@ def agreement(store: Store, journal: Path, sweep: str, ended: bool = True) -> li
         for trial in study.get_trials(deepcopy=False):
             known.add((study.study_name, trial.number))
             own = [row for row in of_trials if (row["study"], row["trial"]) == (study.study_name, trial.number)]
-            found = _trial(study, trial, own, seeds, store, ended)
+            tasks = study.user_attrs["search"].get("tasks", [None])
+            found = _trial(study, trial, own, seeds * len(tasks), store, ended)
             problems += [f"trial {trial.number} of {study.study_name} ({trial.state.name}): {text}" for text in found]
     strange = {(row["study"], row["trial"]) for row in of_trials} - known
     return problems + [f"rows of a trial that no study has: {one}" for one in sorted(strange)]
@@ -101,7 +107,7 @@ def _trial(
             ("rows", [row["dev_score"] for row in whole]),
             ("results", [100 * metric for metric in metrics]),
         ):
-            if len(scores) != len(seeds) or abs(statistics.fmean(scores) - trial.values[0]) > CLOSE:
+            if len(scores) != len(seeds) or abs(_value(whole, scores) - trial.values[0]) > CLOSE:
                 problems.append(f"its value is {trial.values[0]}, the mean of {scores} of its {what} is not")
     elif state == "PRUNED" and statuses != {"pruned"}:
         problems.append(f"its rows are {sorted(statuses)}")
@@ -113,10 +119,20 @@ def _trial(
     return problems
 
 
+def _value(whole: list[dict[str, Any]], scores: list[float]) -> float:
+    by_task: dict[str, list[float]] = {}
+    for row, score in zip(whole, scores, strict=True):
+        by_task.setdefault(row["task"], []).append(score)
+    return macro_average({task: statistics.fmean(each) for task, each in by_task.items()})
+
+
 def _hyperparameters(params: Mapping[str, Any], row: Mapping[str, Any]) -> list[str]:
-    columns = FINE_TUNED if row["method"] == "finetune" else DISTILLED
+    columns = {"finetune": FINE_TUNED, "vekd": PRETRAINED}.get(row["method"], DISTILLED)
+    shown = dict(row)
+    if columns is PRETRAINED and row["vocabulary_size"] is None:
+        shown["vocabulary_size"] = vekd.BASE_VOCABULARY
     return [
-        f"{name} is {params[name]} in the study and {row[column]} in the row"
+        f"{name} is {params[name]} in the study and {shown[column]} in the row"
         for name, column in columns.items()
-        if name in params and row[column] != params[name]
+        if name in params and shown[column] != params[name]
     ]

@@ -22,6 +22,9 @@ PACKAGES = ("trainables", "search_spaces", "orchestrator")
 COMMANDS = (
     "orchestrator.stilt_grid",
     "orchestrator.doktra",
+    "orchestrator.multi_teacher",
+    "orchestrator.transfer_data",
+    "orchestrator.vekd",
     "orchestrator.run",
     "orchestrator.prepare_data",
     "orchestrator.leaderboard",

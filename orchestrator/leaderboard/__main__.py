@@ -17,6 +17,7 @@ from orchestrator.leaderboard.commands import (
     show,
     sql,
     transfer_data,
+    vekd,
 )
 from trainables.errors import UserError
 
@@ -35,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in (show, grid, doktra, multi_teacher, transfer_data, sql, export, rebuild):
+    for command in (show, grid, doktra, multi_teacher, transfer_data, vekd, sql, export, rebuild):
         command.add(subparsers)
     parsed = parser.parse_args(arguments)
     try:

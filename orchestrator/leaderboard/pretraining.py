@@ -34,9 +34,14 @@ def hyperparameters(trained: Stage) -> dict[str, Any]:
 
 
 def scores(trained: Stage, results: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """What the last pretraining came to on text held out."""
+    """What the last pretraining came to on text held out, and what its vocabulary brought."""
     for stage in _chain(trained):
-        return {"pretraining_loss": results.get(stage.key, {}).get("metrics", {}).get("dev/loss")}
+        found = {"pretraining_loss": results.get(stage.key, {}).get("metrics", {}).get("dev/loss")}
+        tokenizer = stage.corpus.tokenizer  # type: ignore[attr-defined]  # of both
+        if isinstance(tokenizer, WordPieceVocabulary):
+            facts = results.get(tokenizer.key, {}).get("facts", {})
+            found |= {"new_pieces": facts.get("new_pieces"), "corpus_ratio": facts.get("ratio")}
+        return found
     return {}
 
 

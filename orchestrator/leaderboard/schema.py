@@ -157,6 +157,8 @@ PRETRAINING_HYPERPARAMETERS = (
     ),
 )
 PRETRAINING_SCORES = (
+    Column("new_pieces", "int", "pieces that the expanded vocabulary has more than the teacher's"),
+    Column("corpus_ratio", "float", "pieces of the corpus with the expanded vocabulary over those with the teacher's"),
     Column("pretraining_loss", "float", "masked-language-modelling loss of that pretraining on text held out"),
 )
 

@@ -180,7 +180,8 @@ def conclude(options: RunOptions, proposer: StudyProposer, ending: Ending, store
         console.print("settings chosen for each fold on its own dev", style="dim")
     else:
         show_rows(options, [*own, *beside], store, console)
-        console.print("beside the best trial: the best by dev of what the search trained", style="dim")
+        if beside:
+            console.print("beside the best trial: the best by dev of what the search trained", style="dim")
     folder = _folder_of_reports(store)
     stem = f"{proposer.search.name}.{last.phase.name}"
     files = {ending: folder / f"{stem}{ending}" for ending in (".best.json", ".html", ".png")}

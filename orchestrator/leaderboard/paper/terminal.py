@@ -26,13 +26,16 @@ def block(comparison: Comparison, output: Console) -> RenderableType:
     from rich.measure import Measurement
     from rich.text import Text
 
+    notes = [Text(line, style="dim") for note in comparison.notes for line in textwrap.wrap(note, _NOTE_WIDTH)]
+    title = Text(comparison.title, style="bold")
+    if not comparison.printed:
+        return Group(title, grid(comparison, ""), *notes)
     table, place = grid(comparison, " | "), " | "
     unlimited = output.options.update(max_width=_UNLIMITED)
     if Measurement.get(output, unlimited, table).maximum > output.width:
         table, place = grid(comparison, "\n"), ", below "
     explained = Text("ours").append(f"{place}the paper's", "dim")
-    lines = [line for note in comparison.notes for line in textwrap.wrap(note, _NOTE_WIDTH)]
-    return Group(Text(comparison.title, style="bold"), explained, table, *(Text(line, style="dim") for line in lines))
+    return Group(title, explained, table, *notes)
 
 
 def grid(comparison: Comparison, separator: str) -> Table:
@@ -40,7 +43,7 @@ def grid(comparison: Comparison, separator: str) -> Table:
 
     Args:
         comparison: What to show.
-        separator: Between our number and the paper's.
+        separator: Between our number and the paper's, where that prints any.
     """
     from rich.table import Table
     from rich.text import Text
@@ -58,7 +61,8 @@ def grid(comparison: Comparison, separator: str) -> Table:
             if ours is not None or theirs is not None:
                 lost = ours is not None and ours.mean is None
                 cell.append(text(ours, place.measure), "red" if lost else "")
-                cell.append(f"{separator}{text(theirs, place.measure)}", "dim")
+                if comparison.printed:
+                    cell.append(f"{separator}{text(theirs, place.measure)}", "dim")
             cells.append(cell)
         table.add_row(name, *cells)
     return table

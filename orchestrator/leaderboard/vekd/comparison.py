@@ -127,7 +127,8 @@ def _protocol(table: PaperTable, averaged: tuple[str, ...], theirs: Numbers) -> 
         return [_SPEED]
     if len(averaged) > 0 and (len(averaged) < len(table.tasks) or table.number is None):
         names = ", ".join(map(title, averaged))
-        return [f"Averages, the paper's beside ours too, are over what every method here has: {names}."]
+        both = ", the paper's beside ours too," if theirs else ""
+        return [f"Averages{both} are over what every method here has: {names}."]
     if misprinted := _misprinted(table, theirs):
         return [f"Averages that are printed otherwise than their cells give: {', '.join(misprinted)}."]
     return []
@@ -161,6 +162,10 @@ def _runs(table: PaperTable, rows: pd.DataFrame) -> list[str]:
         parts += [f"{name} {' | '.join(sorted(values))}"] if values and name else []
     said = f"; {', '.join(parts)}" if parts else ""
     found = [f"Ours are means over seeds, with standard deviation and their number{said}."]
+    for (_, _), part in rows[rows["new_pieces"].notna()].groupby(["new_pieces", "corpus_ratio"]):
+        new, ratio = int(part["new_pieces"].iloc[0]), float(part["corpus_ratio"].iloc[0])
+        lines = ", ".join(dict.fromkeys(part["line"]))
+        found.append(f"{new:,} new pieces make the corpus {1 - ratio:.0%} shorter ({lines}).")
     unfinished = rows.groupby(["line", "task"])["score"].count()
     if (unfinished == 0).any():
         found.append(f"Cells without a finished run say what became of it: {int((unfinished == 0).sum())}.")

@@ -13,6 +13,7 @@ from orchestrator.leaderboard.vekd.comparison import title
 from orchestrator.vekd_averages import AVERAGE, average
 from orchestrator.vekd_figures import Curve, PaperFigure
 from orchestrator.vekd_recipes import DISTILLED
+from orchestrator.wording import counted
 from search_spaces.vekd import BASE_VOCABULARY
 from trainables.errors import UserError, did_you_mean
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 
 _EQUAL = 1e-9
+_THOUSANDS = 10_000  # vocabulary sizes from which on papers write 60k
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +76,7 @@ def draw(rows: pd.DataFrame, figure: PaperFigure, sweep: str | None = None) -> D
             points |= _panels(figure, curve, value, _at(mine, figure, curve, value))
     missing = len(figure.shows) * len(figure.curves) * len(figure.values) - len(points)
     notes = [f"The paper prints no numbers of Figure {figure.number}; bars are standard deviations over seeds."]
-    notes += [f"{missing} points are not finished yet."] if missing else []
+    notes += [f"{counted(missing, 'point')} {'is' if missing == 1 else 'are'} not finished yet."] if missing else []
     notes += [f"The average is over {', '.join(map(title, figure.tasks))}."] if AVERAGE in figure.shows else []
     return Drawn(figure, chosen, points, tuple(notes))
 
@@ -126,7 +128,7 @@ def axis(figure: PaperFigure, value: float) -> str:
         return f"{value:g}"
     if value == BASE_VOCABULARY:
         return "base"
-    return f"{value / 1_000:g}k"
+    return f"{value / 1_000:g}k" if value >= _THOUSANDS else f"{value:g}"
 
 
 def block(drawn: Drawn) -> RenderableType:

@@ -29,6 +29,7 @@ from orchestrator.search.storage import Journal
 from search_spaces.doktra import PARAMETERS
 from search_spaces.space import Choices, Range, Space
 from tests.leaderboard.synthetic import experiment, keyed, result
+from trainables.data import tasks
 from trainables.expression import Stage
 
 SWEEP = "doktra"
@@ -168,6 +169,10 @@ class World:
         """A stage's dev score after some epochs: its key's, and a little more each epoch."""
         return 0.3 + random.Random(key).random() / 2 + epoch / 100
 
+    def loss(self, stage: Stage, epoch: int) -> float:
+        """A pretraining's loss on text held out after some epochs: its key's, and a little less each epoch."""
+        return 3 + random.Random(stage.key).random() - epoch / 100
+
 
 @dataclasses.dataclass
 class Worker:
@@ -260,6 +265,7 @@ class Driver:
         report = {
             "resource": float(worker.epochs),
             f"dev/{METRIC}": self.world.score(node.key, worker.epochs),
+            "dev/loss": self.world.loss(node.stage, worker.epochs),
             "stage_step": worker.epochs,
             "stage_total": total,
         }
@@ -277,7 +283,8 @@ class Driver:
                 (folder / "model").mkdir()
                 (folder / "model" / "config.json").write_text("{}")
             score = self.world.score(node.key, _refinement(node.stage) if node.stage.prunable else 9)
-            found = self.store.publish(node.key, folder, node.stage.to_json(), result(METRIC, score - 0.1, score))
+            metric = tasks.get(node.stage.task).metric if hasattr(node.stage, "task") else METRIC
+            found = self.store.publish(node.key, folder, node.stage.to_json(), result(metric, score - 0.1, score))
             self.world.trained[node.key] += 1
         assert found is not None
         self.workers.remove(worker)
@@ -287,7 +294,7 @@ class Driver:
 
 
 def _refinement(stage: Any) -> int:
-    epochs: int = stage.epochs - stage.switch_epoch
+    epochs: int = stage.epochs - getattr(stage, "switch_epoch", 0)
     return epochs
 
 
