@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from benchmarks import corpus_memory
 
 
@@ -18,9 +20,11 @@ def test_generated_text_is_of_the_size_asked_for_and_its_words_follow_zipf() -> 
     assert len(set(words)) > len(words) / 8
 
 
-def test_it_measures_both_stages(tmp_path: Path) -> None:
-    found = corpus_memory.measure(1_000_000, 50, 50_000, None, tmp_path)
+@pytest.mark.slow
+def test_it_measures_both_stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(corpus_memory, "SAMPLE", 100_000)
+    found = corpus_memory.measure(600_000, 50, 50_000, None, tmp_path)
     assert [facts["new_pieces"] for _, _, facts in found[:1]] == [50]
     assert found[1][2]["vocabulary"] == found[0][2]["size"]
     assert all(seconds > 0 and memory > 50 for seconds, memory, _ in found)
-    assert not list(tmp_path.glob("1000000.txt")), "text is not left behind"
+    assert not list(tmp_path.glob("600000.txt")), "text is not left behind"

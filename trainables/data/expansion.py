@@ -27,6 +27,8 @@ LEAST = 2
 OFTEN = 5
 #: Occurrences of words that the trainer counts at most; a larger corpus's counts are divided.
 _TRAINED_ON = 20_000_000
+#: Different words that the trainer is given at most, the most frequent ones; it takes a kilobyte for each.
+_TRAINED_WORDS = 1 << 18
 #: Words that are cut to pieces together.
 _AT_ONCE = 1 << 14
 
@@ -102,12 +104,12 @@ class Expansion:
 
     def candidates(self, wanted: int) -> list[str]:
         """Pieces of the corpus that the base lacks, twice as many as are wanted if the corpus has them."""
-        total = sum(self._counts)
-        divisor = max(1, -(-total // _TRAINED_ON))
+        divisor = max(1, -(-sum(self._counts) // _TRAINED_ON))
+        frequent = sorted(range(len(self._words)), key=lambda number: -self._counts[number])[:_TRAINED_WORDS]
         scaled = {
-            word: count // divisor
-            for word, count in zip(self._words, self._counts, strict=True)
-            if count >= divisor and len(word) <= self._cutter.longest
+            self._words[number]: self._counts[number] // divisor
+            for number in frequent
+            if self._counts[number] >= divisor and len(self._words[number]) <= self._cutter.longest
         }
         # At most all of the base's are among them.
         trained = vocabulary.of_words(scaled, len(self._base) + 2 * wanted, LEAST)

@@ -7,8 +7,8 @@ from typing import Any
 
 from trainables.data import stretches
 
-#: Different words at most: about 150 MB. Above it the rarest are forgotten.
-_MOST_WORDS = 1 << 20
+#: Different words at most: about 80 MB. Above it the rarest are forgotten.
+_MOST_WORDS = 1 << 19
 #: Different stretches between blanks that are gathered before the tokenizer sees each of them once.
 _MOST_STRETCHES = 1 << 18
 

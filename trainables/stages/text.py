@@ -72,7 +72,8 @@ class TokenizedCorpus(Stage):
     Attributes:
         corpus: The text; see :mod:`trainables.data.corpora`.
         tokenizer: A model, or a :class:`WordPieceVocabulary`.
-        max_length: Pieces per sequence, special ones included.
+        max_length: Pieces per sequence, special ones included; fewer where the tokenizer says that its model takes
+            fewer.
         data: Source of the task's text where ``corpus`` is ``task:NAME``.
         min_words: Shorter texts are left out (the paper: 128).
         share: Share of the corpus's texts, drawn at random; a smaller share is part of a larger one.
