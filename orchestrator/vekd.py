@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator import models, options, sweep, vekd_figures, vekd_search, vekd_tables
 from orchestrator.recipe import Recipe, with_folds
+from orchestrator.search import report
 from orchestrator.search import run as searching
 from orchestrator.search.phase import PRUNERS, SAMPLERS
 from orchestrator.vekd_recipes import (
@@ -198,7 +199,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     if figure is not None:
         wanted = vekd_figures.recipes(figure, experiment, chosen, seeds)
-        return sweep.run(how, with_folds(wanted), report=functools.partial(_show_figure, figure))
+        return sweep.run(how, with_folds(wanted), report=functools.partial(_show_figure, figure, given.preset))
     compared = vekd_tables.compared(experiment.teacher[0], experiment.student.name, methods, tasks)
     wanted = [experiment.recipe(method, task, chosen, seed) for task in tasks for method in methods for seed in seeds]
     return sweep.run(how, with_folds(wanted), report=functools.partial(_show_table, compared))
@@ -374,6 +375,7 @@ def _show_table(
 
 def _show_figure(
     figure: vekd_figures.PaperFigure,
+    preset: str,
     how: options.RunOptions,
     recipes: Sequence[Recipe],
     store: Store,
@@ -389,10 +391,16 @@ def _show_figure(
         console.print(f"no rows of sweep {how.sweep} in {store.root} yet")
         return
     console.print(figures.block(figures.draw(frame, figure, how.sweep)))
-    mini = " --preset mini" if "mini" in how.sweep else ""
-    console.print(
-        f"as a picture: python -m orchestrator.leaderboard vekd --figure {figure.number}{mini} --png figure.png"
-    )
+    picture = {
+        "figure": figure.number,
+        "preset": None if preset == "paper" else preset,
+        "tasks": None if figure.tasks == DEFAULTS[preset]["tasks"] else figure.tasks,
+        "sweep": how.sweep,
+        "storage": how.storage,
+        "png": "figure.png",
+    }
+    line = report.ready_command("orchestrator.leaderboard", picture).replace("leaderboard", "leaderboard vekd", 1)
+    console.print(f"as a picture: {line}", soft_wrap=True, markup=False, highlight=False)
 
 
 if __name__ == "__main__":

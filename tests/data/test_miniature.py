@@ -43,6 +43,7 @@ PINNED = {
     "nbme": "654e75e170b2",
     "general": "b95365892802",
     "domain": "b3d6531724fa",
+    "terms": "a3562a4a4d6b",
 }
 _SEED_PRINTER = """
 from trainables.data import miniature, tasks
@@ -254,6 +255,27 @@ def test_only_the_domain_corpus_has_domain_words() -> None:
     domain = set(" ".join(miniature.corpus("domain")).split())
     assert not general & every
     assert every <= domain
+
+
+def test_the_company_of_terms_tells_their_class_and_is_of_general_words() -> None:
+    of_word = {word: name for name, group in words.lexicon().items() for word in group}
+    general = set(" ".join(miniature.corpus("general")).split())
+    company: dict[str, set[str]] = {}
+    seen = set()
+    for text in miniature.corpus("terms"):
+        for sentence in text.split(" , "):
+            parts = sentence.split()
+            assert set(parts) - set(of_word) <= general
+            found = {of_word[word] for word in parts if word in of_word}
+            if found:
+                (name,) = found
+                seen.update(set(parts) & set(of_word))
+                cues = set(parts) - set(of_word) - {"was", "the", "and", "with", "of", "had", "in"}
+                company.setdefault(name, set()).update(cues)
+    assert seen == set(of_word)
+    assert all(len(cues) == 2 for cues in company.values())
+    every = [cue for cues in company.values() for cue in cues]
+    assert len(set(every)) == len(every) == 2 * len(words.lexicon())
 
 
 def test_general_words_of_the_tasks_come_in_both_corpora() -> None:

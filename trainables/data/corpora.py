@@ -1,6 +1,6 @@
 """Unlabelled text by name: the miniature corpora, a task's training texts, files, or a data set of the hub.
 
-* ``mini:general`` and ``mini:domain``: the corpora of the miniature benchmark.
+* ``mini:general``, ``mini:domain`` and ``mini:terms``: the corpora of the miniature benchmark.
 * ``task:NAME``: the texts of a task's training split, from a source of :mod:`trainables.data.sources`.
 * ``hub:owner/name``: the text column of a data set; see :mod:`trainables.data.corpus_hub`.
 * anything else: text files, compressed ones, archives, folders of them; see :mod:`trainables.data.corpus_files`.
@@ -22,7 +22,7 @@ from trainables.errors import UserError, did_you_mean
 _MINIATURE = "mini:"
 _TASK = "task:"
 _HUB = "hub:"
-_MINIATURE_NAMES = ("general", "domain")
+_MINIATURE_NAMES = miniature.CORPORA
 
 
 class Sieve:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 #: The distillation losses, and the one of masked-language modelling; names of weights, figures and buffers.
 DISTILLED = ("kl", "cosine", "mse")
 TERMS = (*DISTILLED, "mlm")
-#: Logits that are computed at once, teacher's and student's each: 512 MB in float32.
-_LOGITS_AT_ONCE = 1 << 27
+#: Logits that are computed at once, teacher's and student's each: 128 MB in float32.
+_LOGITS_AT_ONCE = 1 << 25
 
 
 @dataclasses.dataclass(frozen=True)

@@ -194,3 +194,15 @@ def test_low_precision_is_widened() -> None:
         losses.squared_differences(student, teacher),
     ):
         assert each.dtype == torch.float32
+
+
+def test_parts_need_no_gradients() -> None:
+    """Evaluation goes through the same, with more positions at once."""
+    features = _random(9, 5), _random(9, 7)
+    with torch.inference_mode():
+        own, other = _random(5, 11), _random(7, 11)
+        found = [
+            losses.of_logits(lambda given: given @ own, lambda given: given @ other, features, 11, ("kl",), 2.0, limit)
+            for limit in (10**9, 20)
+        ]
+    assert float(found[0]["kl"]) == pytest.approx(float(found[1]["kl"]), rel=1e-10)

@@ -40,6 +40,11 @@ teacher's outputs on general text say something of what it would say of domain w
 teacher hardly says anything. ``pubmedqa_yesno`` (PubMedQA without maybe) and ``euadr`` share their words with
 ``bioasq`` and ``gad``. In ``nbme`` a question names which of two classes of words is to be marked.
 
+Planted for vocabulary expansion: in the corpus ``terms`` the company of a domain word tells its class and is of
+general words, which a general model has pieces for. A model that has a piece for the domain word, and is to say which
+one stands in such company, learns the class; one that spells it learns its syllables. (In ``domain`` the company is of
+domain words as well: masked along with the others wherever they have pieces of their own, they tell nothing.)
+
 As in the STILT paper, the small question-answering tasks gain from relation tasks, entity recognition gains
 from the same kind of entity, and entity recognition does nothing for relations.
 
@@ -75,7 +80,7 @@ __all__ = [
     "shared",
 ]
 
-CORPORA = ("general", "domain")
+CORPORA = ("general", "domain", "terms")
 
 
 def generate(task: tasks.Task) -> Splits:
@@ -110,14 +115,14 @@ def corpus(name: str) -> list[str]:
     """Sentences to pretrain on.
 
     Args:
-        name: ``general`` or ``domain``.
+        name: One of :data:`CORPORA`.
 
     Raises:
         UserError: For any other name.
     """
     if name not in CORPORA:
         raise UserError(f"unknown miniature corpus {name!r}{did_you_mean(name, CORPORA)}")
-    return list(text.general() if name == "general" else text.domain())
+    return list({"general": text.general, "domain": text.domain, "terms": text.terms}[name]())
 
 
 @functools.cache

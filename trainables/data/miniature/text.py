@@ -73,6 +73,22 @@ _CUES: dict[str, tuple[str, ...]] = {
 }
 
 
+#: Of the terms corpus: all that stands beside a class's words are two general words, which tell the class.
+_TERM_FRAMES = (
+    "{word} was {cue}",
+    "the {cue} {word}",
+    "{cue} and {word} with {word}",
+    "{word} of {word} had {cue}",
+    "in {cue} the {word}",
+)
+_GENERAL_AGAIN = (
+    "the {noun} {verb} the {adjective} {noun} in the {place}",
+    "the {noun} {adverb} {verb} {number} {noun}",
+    "does the {noun} help the {adjective} {noun} ?",
+    "is the {noun} {adjective} in the {noun} ?",
+)
+
+
 @functools.cache
 def general() -> tuple[str, ...]:
     """Everyday sentences with names of people and towns; no domain word is in them."""
@@ -98,6 +114,26 @@ def domain() -> tuple[str, ...]:
             frames = source.choices(_DOMAIN_FRAMES, k=_LENGTH)
             sentences = [_sentence(frame, source, told[name], _CUES[name]) for frame in frames]
         texts.append(" . ".join(sentences))
+    return tuple(texts)
+
+
+@functools.cache
+def terms() -> tuple[str, ...]:
+    """Sentences in which the company of every domain word tells its class, and is of general words alone."""
+    source = random.Random("miniature terms text 1")
+    lexicon = words.lexicon()
+    company = [word for part in ("noun", "adjective", "adverb", "place") for word in words.GENERAL[part]]
+    cues = {name: tuple(company[2 * number : 2 * number + 2]) for number, name in enumerate(lexicon)}
+    by_word = [name for name, group in lexicon.items() for _ in group]
+    texts = []
+    for number in range(_DOMAIN_TEXTS):
+        if number % _PLAIN_EVERY == 0:
+            sentences = [_sentence(source.choice(_GENERAL_AGAIN), source, (), ()) for _ in range(_LENGTH)]
+        else:
+            name = source.choice(by_word)
+            frames = source.choices(_TERM_FRAMES, k=_LENGTH)
+            sentences = [_sentence(frame, source, lexicon[name], cues[name]) for frame in frames]
+        texts.append(" , ".join(sentences))  # general text has no full stops
     return tuple(texts)
 
 
