@@ -24,8 +24,8 @@ from trainables.stages import (
     Pretrained,
     RandomInit,
     TokenizedCorpus,
-    WordPieceVocabulary,
 )
+from trainables.stages.text import ExpandedVocabulary
 
 #: Trials per GPU that Ray can tell apart and that still gain speed; equal fractions let workers be reused.
 PACKINGS = (8, 6, 4, 3, 2, 1)
@@ -234,7 +234,7 @@ def estimate_memory(stage: Stage) -> int:
         activations += tokens * vocabulary * 6  # logits in half precision, and in single for the loss
     if isinstance(stage, MaskedLMDistillation):
         tokenizer = stage.corpus.tokenizer
-        wide = tokenizer.size if isinstance(tokenizer, WordPieceVocabulary) else vocabulary
+        wide = tokenizer.size if isinstance(tokenizer, ExpandedVocabulary) else vocabulary
         parameters += (wide - vocabulary) * hidden
         # The student's logits and the teacher's on every position, and both distributions. That the student is smaller
         # than its teacher, whose shape is counted here, makes up for the teacher's own weights.

@@ -7,8 +7,8 @@ from typing import Any
 
 from orchestrator.leaderboard import schema
 from trainables.expression import Stage
-from trainables.stages import FineTune, MaskedLanguageModel, MaskedLMDistillation, TokenizedCorpus, WordPieceVocabulary
-from trainables.stages.text import short
+from trainables.stages import FineTune, MaskedLanguageModel, MaskedLMDistillation, TokenizedCorpus
+from trainables.stages.text import ExpandedVocabulary, short
 
 
 def hyperparameters(trained: Stage) -> dict[str, Any]:
@@ -38,7 +38,7 @@ def scores(trained: Stage, results: Mapping[str, Mapping[str, Any]]) -> dict[str
     for stage in _chain(trained):
         found = {"pretraining_loss": results.get(stage.key, {}).get("metrics", {}).get("dev/loss")}
         tokenizer = stage.corpus.tokenizer  # type: ignore[attr-defined]  # of both
-        if isinstance(tokenizer, WordPieceVocabulary):
+        if isinstance(tokenizer, ExpandedVocabulary):
             facts = results.get(tokenizer.key, {}).get("facts", {})
             found |= {"new_pieces": facts.get("new_pieces"), "corpus_ratio": facts.get("ratio")}
         return found
@@ -60,7 +60,7 @@ def _text(corpus: TokenizedCorpus) -> dict[str, Any]:
         "corpus": short(corpus.corpus),
         "share": corpus.share,
         "min_words": corpus.min_words,
-        "vocabulary_size": tokenizer.size if isinstance(tokenizer, WordPieceVocabulary) else None,
+        "vocabulary_size": tokenizer.size if isinstance(tokenizer, ExpandedVocabulary) else None,
     }
 
 

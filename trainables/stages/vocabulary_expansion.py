@@ -10,7 +10,7 @@ from trainables.errors import UserError
 from trainables.expression import Stage
 from trainables.stages import rules
 from trainables.stages.pretraining import Pretrained, RandomInit
-from trainables.stages.text import TokenizedCorpus, WordPieceVocabulary
+from trainables.stages.text import ExpandedVocabulary, TokenizedCorpus
 
 #: How new pieces' embeddings begin: as the mean of what the old vocabulary makes of them, or at random.
 NEW_EMBEDDINGS = ("mean", "random")
@@ -122,7 +122,7 @@ class MaskedLMDistillation(Stage):
     @property
     def expands(self) -> bool:
         """Whether the corpus's tokenizer has pieces that the teacher lacks."""
-        return isinstance(self.corpus.tokenizer, WordPieceVocabulary)
+        return isinstance(self.corpus.tokenizer, ExpandedVocabulary)
 
     def label(self) -> str:
         """What is distilled on what."""
