@@ -8,7 +8,6 @@ corpus are chosen. Words that occur less than five times come last: a model does
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
 from collections import Counter
@@ -104,7 +103,7 @@ def length(stretches: Mapping[str, int], backend: Any, unknown: int | None) -> L
     pieces = lost = 0
     for count, ids in zip(stretches.values(), in_context(list(stretches), backend), strict=True):
         pieces += count * len(ids)
-        lost += count * ids.count(unknown)
+        lost += 0 if unknown is None else count * ids.count(unknown)
     return Length(pieces, lost)
 
 

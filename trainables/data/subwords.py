@@ -3,7 +3,7 @@
 The tokenizers library's trainer of byte pairs numbers characters in their order and breaks ties by these numbers, so it
 leaves nothing to chance (unlike that of word pieces, see :mod:`trainables.data.vocabulary`). Its trainer of unigram
 models does: it goes through the words in the order of a randomly seeded hash table, and sums probabilities in that
-order. So a unigram model's pieces are trained as pairs, too, and its probabilities are how often each piece then occurs.
+order. So a unigram model's pieces are trained as pairs, too, and their probabilities are how often each then occurs.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ Hyperparameters of ``FineTune`` that are left out are the task's published ones.
 
 from trainables.stages.distillation import ActivationBoundaryDistillation, KLDistillation, TeacherOutputs
 from trainables.stages.finetuning import CrossValidation, FineTune
+from trainables.stages.generative import GenerativeLanguageModel, GenerativeLMDistillation
 from trainables.stages.multi_teacher import MultiTeacherDistillation
 from trainables.stages.pretraining import MaskedLanguageModel, Pretrained, RandomInit
 from trainables.stages.speed import InferenceSpeed
@@ -24,6 +25,8 @@ __all__ = [
     "CrossValidation",
     "Evaluation",
     "FineTune",
+    "GenerativeLMDistillation",
+    "GenerativeLanguageModel",
     "InferenceSpeed",
     "KLDistillation",
     "MaskedLMDistillation",

@@ -136,22 +136,23 @@ def depth(stage: Stage | None) -> int | None:
         return pretrained.layers(stage.name)
     if isinstance(stage, RandomInit):
         return stage.layers
-    if isinstance(stage, MaskedLMDistillation) and stage.init is None:
-        return len(stage.layers)
-    start = getattr(stage, "init", None)
+    start, layers = getattr(stage, "init", None), getattr(stage, "layers", None)
+    if start is None and isinstance(layers, tuple):  # of a teacher, that a student begins with
+        return len(layers)
     return None if start is None else depth(start)
 
 
-def check_layers(layers: tuple[int, ...], there: int) -> None:
+def check_layers(layers: tuple[int, ...], there: int, stage: str = MaskedLMDistillation.__name__) -> None:
     """Refuses layers that a teacher lacks.
 
     Args:
         layers: Which are taken, counted from 0.
         there: How many it has.
+        stage: Name of the stage that takes them.
     """
     lacking = [str(layer) for layer in layers if layer >= there]
     if lacking:
         raise UserError(
-            f"MaskedLMDistillation.layers={list(layers)} must be layers of the teacher, which has {there} "
+            f"{stage}.layers={list(layers)} must be layers of the teacher, which has {there} "
             f"(0 to {there - 1}); leave out {', '.join(lacking)}"
         )
