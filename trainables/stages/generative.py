@@ -146,6 +146,11 @@ class GenerativeLMDistillation(Stage):
         """Whether the corpus's tokenizer has pieces that the teacher lacks."""
         return isinstance(self.corpus.tokenizer, ExpandedVocabulary)
 
+    @property
+    def schedule(self) -> str:
+        """What its held-out loss depends on besides how well it learns: other pieces have other losses."""
+        return f"{self.epochs} epochs on {self.corpus.key}"
+
     def label(self) -> str:
         """What is distilled on what."""
         what = f"VE-KD of {self.corpus.tokenizer.size:,}" if self.expands else "distillation"  # type: ignore[attr-defined]
