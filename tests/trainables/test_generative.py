@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import multiprocessing
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ from trainables.stages import (
     TeacherOutputs,
     TokenizedCorpus,
 )
-from trainables.training import classification, encoding, evaluation, models, seeds, tokenizers
+from trainables.training import classification, encoding, evaluation, models, parallel, seeds, tokenizers
 from trainables.training.batches import Batch
 from trainables.training.losses import IGNORED
 from trainables.training.pretraining_tasks import Exercise
@@ -357,7 +358,7 @@ def test_gpt2_reads_a_text_to_its_end_and_pairs_apart(gpt2: Path) -> None:
 
 def test_gpt2_reads_an_empty_text_as_its_end(gpt2: Path) -> None:
     tokenizer = tokenizers.load(gpt2)
-    examples = [TextExample("1", "", None, 0), TextExample("2", "more drugs", None, 1)]
+    examples = [TextExample("1", "", 0), TextExample("2", "more drugs", 1)]
     split = encoding.encode(examples, tasks.get("gad"), tokenizer, 32)
     assert split.packed.planned.tolist()[0] == 1
     assert int(split.packed.pieces[0]) == tokenizer.pad
@@ -372,3 +373,34 @@ def test_an_added_word_is_one_word_to_label(made: Made, tmp_path: Path) -> None:
     assert encoding.ids[encoding.word_ids.index(1)] == 510
     assert encoding.word_ids.count(1) == 1
     assert set(encoding.word_ids) == {0, 1, 2, 3}
+
+
+# --- two processes ---------------------------------------------------------------------------------------------------
+
+
+def _second(made: Made, stage: GenerativeLMDistillation, meeting: parallel.Meeting, folder: Path) -> None:
+    """Runs a stage as the process of rank 1."""
+    torch.set_num_threads(1)
+    group = parallel.Group(meeting, 1)
+    finish(distil(stage, made.context(folder, world=group)))
+    group.close()
+
+
+def test_two_processes_give_the_loss_curve_of_one(made: Made, tmp_path: Path) -> None:
+    """Over gloo, with a micro-batch too many for an even share, and dropout."""
+    stage = made.stage(made.more, batch_size=12, tolerance=0.1)
+    _, alone = finish(distil(stage, made.context(tmp_path / "alone")))
+    meeting, store = parallel.host("127.0.0.1", 2)
+    other = multiprocessing.get_context("spawn").Process(target=_second, args=(made, stage, meeting, tmp_path / "1"))
+    other.start()
+    try:
+        group = parallel.Group(meeting, 0, store)
+        _, together = finish(distil(stage, made.context(tmp_path / "0", world=group)))
+        group.close()
+    finally:
+        other.join(60)
+    assert other.exitcode == 0
+    assert len(together.history) == len(alone.history) == 2
+    for own, expected in zip(together.history, alone.history, strict=True):
+        assert own == pytest.approx(expected, rel=1e-4, abs=1e-6)
+    assert together.facts == alone.facts
