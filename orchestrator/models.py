@@ -11,7 +11,14 @@ from types import MappingProxyType
 from trainables.data import pretrained, sources
 from trainables.errors import UserError, did_you_mean
 from trainables.expression import Stage
-from trainables.stages import FineTune, MaskedLanguageModel, Pretrained, RandomInit
+from trainables.stages import (
+    FineTune,
+    GenerativeLanguageModel,
+    MaskedLanguageModel,
+    Pretrained,
+    RandomInit,
+    TokenizedCorpus,
+)
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*/[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -35,6 +42,24 @@ def _miniature(corpus: str, vocabulary_size: int) -> Stage:
         initializer_range=0.07,
     )
     return _pretrained(corpus, init)
+
+
+def _generative(architecture: str) -> Stage:
+    """GPT-2 or T5 as small as :func:`_miniature`; half of its pieces are bytes, or sentinels and characters."""
+    init = RandomInit(
+        vocabulary="mini:general",
+        vocabulary_size=600,
+        hidden_size=64,
+        layers=2,
+        heads=2,
+        intermediate_size=128,
+        positions=64,
+        dropout=0.0,
+        initializer_range=0.07,
+        architecture=architecture,
+    )
+    corpus = TokenizedCorpus("mini:general", init, max_length=32)
+    return GenerativeLanguageModel(corpus, init, epochs=10, batch_size=32, learning_rate=3e-3)
 
 
 def _pretrained(corpus: str, init: Stage) -> Stage:
@@ -75,6 +100,9 @@ MODELS: Mapping[str, Callable[[], Stage]] = MappingProxyType(
         "tinybert": lambda: Pretrained("huawei-noah/TinyBERT_General_6L_768D"),
         "minilmv2": lambda: Pretrained("nreimers/MiniLMv2-L6-H768-distilled-from-BERT-Base"),
         "distilbert_wiki": lambda: Pretrained("distilbert/distilbert-base-uncased"),
+        # The generative models of its appendix E.
+        "gpt2": lambda: Pretrained("openai-community/gpt2"),
+        "t5_small": lambda: Pretrained("google-t5/t5-small"),
         "distilbert_squad": lambda: Pretrained("distilbert/distilbert-base-uncased-distilled-squad"),
         # Too few pieces for whole names, so syllables are left, which spell domain words.
         "mini_general": functools.partial(_miniature, "mini:general", 600),
@@ -84,6 +112,9 @@ MODELS: Mapping[str, Callable[[], Stage]] = MappingProxyType(
         "mini_disease": functools.partial(_specialist, "bc5disease"),
         "mini_gene": functools.partial(_specialist, "bc2gm"),
         "mini_relation": functools.partial(_specialist, "i2b2"),
+        # Generative models of the size of the general one, on the same text.
+        "mini_gpt2": functools.partial(_generative, "gpt2"),
+        "mini_t5": functools.partial(_generative, "t5"),
         # The general model, pretrained further on the domain's corpus: a teacher that is close to a general student.
         "mini_mixed": lambda: _pretrained("mini:domain", _miniature("mini:general", 600)),
     }

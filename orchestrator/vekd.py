@@ -95,6 +95,7 @@ DEFAULTS: Mapping[str, dict[str, Any]] = {
         "student": Student("student_l2h64", (0, 1)),
         "sizes": Sizes(
             (0, 1),
+            {},
             {768: 64, 384: 32},
             {40_000: 800, 50_000: 950, 60_000: 1_100, 70_000: 1_125, 80_000: 1_150},
             heads=2,
@@ -104,7 +105,7 @@ DEFAULTS: Mapping[str, dict[str, Any]] = {
     },
 }
 #: Who stands for the downloaded models of the paper in the miniature preset; any other is the teacher.
-_IN_DOMAIN = ("biobert", "pubmedbert")
+_SMALL = {"biobert": "mini_domain", "pubmedbert": "mini_domain", "gpt2": "mini_gpt2", "t5_small": "mini_t5"}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -160,7 +161,7 @@ def parser() -> argparse.ArgumentParser:
     instead.add_argument(
         "--prune", choices=PRUNERS, help="stop hopeless pretrainings early, by their loss on text held out (none)"
     )
-    instead.add_argument("--table", type=int, metavar="N", help="a table of the paper: 1, 2, 3, 4, 6 or 7")
+    instead.add_argument("--table", type=int, metavar="N", help="a table of the paper: 1, 2, 3, 4, 6, 7, 8 or 9")
     instead.add_argument("--figure", type=int, metavar="N", help="a figure of the paper: 2, 3 or 4")
     instead.add_argument("--models", metavar="NAME=M,...", help="what a model of the table is (tinybert=FOLDER)")
     options.add_how(made)
@@ -335,7 +336,10 @@ def _table(
 ) -> int:
     """A table of the paper; in the miniature preset with miniature models."""
     sizes: Sizes = DEFAULTS[given.preset]["sizes"]
-    sizes = dataclasses.replace(sizes, layers=_layers(given, sizes.layers))
+    if table.generative:
+        _refuse(given, f"to --table {table.number}", "it hides pieces in a way of its own (appendix E)", "replacement")
+    if given.layers is not None:
+        sizes = dataclasses.replace(sizes, layers=_layers(given, sizes.layers), others={})
     wanted = vekd_tables.recipes(table, _stand_ins(given, table), seeds, setting, chosen, _tasks(given, ()), sizes)
     return sweep.run(how, with_folds(wanted), report=functools.partial(_show_table, table))
 
@@ -354,7 +358,7 @@ def _stand_ins(given: argparse.Namespace, table: PaperTable) -> dict[str, Stage]
         own[name] = model
     found = {}
     for name in table.models:
-        small = "mini_domain" if name in _IN_DOMAIN else DEFAULTS["mini"]["teacher"]
+        small = _SMALL.get(name, DEFAULTS["mini"]["teacher"])
         found[name] = models.resolve(own.get(name, small if given.preset == "mini" else name))[1]
     return found
 

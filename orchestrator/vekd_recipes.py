@@ -13,19 +13,21 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from orchestrator.recipe import Recipe, over_folds
 from search_spaces import vekd as spaces
 from trainables.expression import Stage
 from trainables.stages import (
     FineTune,
+    GenerativeLMDistillation,
     InferenceSpeed,
     MaskedLanguageModel,
     MaskedLMDistillation,
     TokenizedCorpus,
     WordPieceVocabulary,
 )
+from trainables.stages.text import ExpandedVocabulary
 
 #: A choice of hyperparameters by name; see :mod:`search_spaces.vekd`.
 Parameters = Mapping[str, Any]
@@ -39,7 +41,8 @@ FOUR_STEPS = "adapt_and_distill"
 OF_STUDENTS = (DISTILLED, DISTILLED_ADAPTED, EXPANDED, EXPANDED_ADAPTED, FOUR_STEPS)
 METHODS = (PLAIN, ADAPTED, *OF_STUDENTS)
 
-_LOSSES = ("mlm_weight", "kl_weight", "cosine_weight", "mse_weight", "temperature")
+#: Hyperparameters of the losses.
+LOSSES = ("mlm_weight", "kl_weight", "cosine_weight", "mse_weight", "temperature")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,9 +61,11 @@ class Text:
     min_words: int = 0
     max_length: int = 512
 
-    def vocabulary(self, base: Stage, size: int, share: float) -> WordPieceVocabulary:
+    def vocabulary(
+        self, base: Stage, size: int, share: float, kind: type[ExpandedVocabulary] = WordPieceVocabulary
+    ) -> ExpandedVocabulary:
         """A model's vocabulary, expanded by the corpus's pieces."""
-        return WordPieceVocabulary(base=base, size=size, **self._texts(share))
+        return kind(base=base, size=size, **self._texts(share))
 
     def pieces(self, tokenizer: Stage, share: float) -> TokenizedCorpus:
         """The corpus in pieces of a model or of an expanded vocabulary."""
@@ -128,6 +133,9 @@ class Experiment:
     student: Student
     setting: Setting
 
+    #: How the teacher's vocabulary is expanded.
+    vocabulary: ClassVar[type[ExpandedVocabulary]] = WordPieceVocabulary
+
     # --- what is pretrained ----------------------------------------------------------------------------------
 
     def corpus(self, chosen: Parameters) -> TokenizedCorpus:
@@ -135,9 +143,9 @@ class Experiment:
         text, share, base = self.setting.text, chosen["share"], self.teacher[1]
         if chosen["vocabulary_size"] == spaces.BASE_VOCABULARY:
             return text.pieces(base, share)
-        return text.pieces(text.vocabulary(base, chosen["vocabulary_size"], share), share)
+        return text.pieces(text.vocabulary(base, chosen["vocabulary_size"], share, self.vocabulary), share)
 
-    def distilled(self, chosen: Parameters, seed: int, **more: Any) -> MaskedLMDistillation:
+    def distilled(self, chosen: Parameters, seed: int, **more: Any) -> MaskedLMDistillation | GenerativeLMDistillation:
         """The student: VE-KD, or DistilBERT with the settings of :func:`search_spaces.vekd.plain`.
 
         Args:
@@ -150,7 +158,7 @@ class Experiment:
             "corpus": self.corpus(chosen),
             "tolerance": chosen["tolerance"],
             "seed": self.setting.pretraining(seed),
-            **{name: chosen[name] for name in _LOSSES},
+            **{name: chosen[name] for name in LOSSES},
             **({} if "init" in more else self.student.fields()),
             **self.setting.distilling,
             **more,
@@ -163,7 +171,7 @@ class Experiment:
             corpus=corpus, init=model, seed=self.setting.pretraining(seed), **self.setting.adapting
         )
 
-    def four_steps(self, chosen: Parameters, seed: int) -> MaskedLMDistillation:
+    def four_steps(self, chosen: Parameters, seed: int) -> Stage:
         """Adapt-and-Distill (appendix C; Yao et al. 2021): T to T', T into S, S to S', T' into S'' from S'."""
         chosen = spaces.plain(chosen)
         corpus = self.corpus(chosen)

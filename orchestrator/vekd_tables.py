@@ -1,4 +1,4 @@
-"""The VE-KD paper's Tables 1 to 4, 6 and 7 as recipes: which methods, on which models and tasks.
+"""The VE-KD paper's Tables 1 to 4 and 6 to 9 as recipes: which methods, on which models and tasks.
 
 Where the paper leaves something open, this is what the recipes do (see :mod:`orchestrator.vekd_recipes`, too):
 
@@ -7,8 +7,8 @@ Where the paper leaves something open, this is what the recipes do (see :mod:`or
   of its own. The paper does not say whether they are checkpoints of one run; its 9 h row is not Table 1's.
 * Students of another width than the teacher's have twelve heads, as the paper's model of 768 has; it names none.
 * The two vocabularies of Table 4 are 40,000 and 60,000 pieces.
-
-Tables 8 and 9 are of generative students, whose stages are not built yet.
+* The student of T5-small has three layers, the first, the last and one between them; see
+  :mod:`orchestrator.vekd_generative` for Tables 8 and 9.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from types import MappingProxyType
 from typing import Any
 
 from orchestrator.recipe import Recipe
+from orchestrator.vekd_generative import GenerativeExperiment
 from orchestrator.vekd_recipes import (
     ADAPTED,
     DISTILLED,
@@ -51,8 +52,8 @@ TASKS = (
     "pubmedqa",
     "bioasq",
 )
-#: Tables of generative students.
-GENERATIVE = (8, 9)
+#: What plain distillation of generative models is called in the published results.
+_DISTILLATION = "distillation"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,6 +103,7 @@ class PaperTable:
         tasks: In the order printed.
         lines: In the order printed.
         like: The table whose printed numbers stand beside ours.
+        generative: Whether its models generate text (appendix E).
     """
 
     number: int | None
@@ -110,6 +112,7 @@ class PaperTable:
     tasks: tuple[str, ...]
     lines: tuple[Line, ...]
     like: int | None = None
+    generative: bool = False
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -126,6 +129,15 @@ _BERT, _LARGE = "bert_base", "bert_large"
 _768, _384 = "student_l6h768", "student_l6h384"
 _HEADS = 12
 _BASELINE = Line("BERT-base", PLAIN, _BERT)
+
+
+def _generative(number: int, title: str, teacher: str, student: str) -> PaperTable:
+    lines = (
+        Line(title, PLAIN, teacher),
+        Line(f"{title} distillation", _DISTILLATION, student, teacher, recipe=DISTILLED),
+        Line(f"{title} VE-KD", EXPANDED, student, teacher),
+    )
+    return PaperTable(number, f"{title} and its students", "methods", TASKS, lines, generative=True)
 
 
 def _small(title: str, model: str) -> tuple[Line, Line]:
@@ -218,6 +230,8 @@ TABLES: Mapping[int, PaperTable] = MappingProxyType(
                 Line("Adapt-and-Distill", FOUR_STEPS, _384, _BERT, hidden_size=384),
             ),
         ),
+        8: _generative(8, "GPT2", "gpt2", "gpt2_student"),
+        9: _generative(9, "T5", "t5_small", "t5_student"),
     }
 )
 
@@ -228,12 +242,14 @@ class Sizes:
 
     Attributes:
         layers: The teacher's that students begin with.
+        others: The same of certain teachers, by name.
         widths: By the paper's width; one that is missing stays what it is.
         vocabulary: By the paper's vocabulary size.
         heads: Of students whose width is not the teacher's.
     """
 
     layers: tuple[int, ...] = Student().layers
+    others: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=lambda: {"t5_small": (0, 2, 5)})
     widths: Mapping[int, int] = dataclasses.field(default_factory=dict)
     vocabulary: Mapping[int, int] = dataclasses.field(default_factory=dict)
     heads: int = _HEADS
@@ -243,13 +259,8 @@ def get(number: int) -> PaperTable:
     """A table by its number.
 
     Raises:
-        UserError: For one that holds no results, and for those of generative students.
+        UserError: For one that holds no results.
     """
-    if number in GENERATIVE:
-        raise UserError(
-            f"Table {number} of the VE-KD paper is of generative students (appendix E: GPT-2, T5), whose stages are "
-            f"not built yet; give one of {', '.join(map(str, TABLES))}"
-        )
     if number not in TABLES:
         known = ", ".join(map(str, TABLES))
         raise UserError(f"Table {number} of the VE-KD paper holds no results; those that do are {known}")
@@ -317,7 +328,8 @@ def _cell(
     if line.vocabulary_size is not None:
         size = sizes.vocabulary.get(line.vocabulary_size, line.vocabulary_size)
         chosen = {**chosen, "vocabulary_size": size}
-    experiment = Experiment((name, models[name]), student(line, sizes), _shortened(setting, line.part))
+    made = GenerativeExperiment if table.generative else Experiment
+    experiment = made((name, models[name]), student(line, sizes), _shortened(setting, line.part))
     for seed in seeds:
         if table.layout == "speed":
             yield experiment.speed(line.made_by, task, chosen, seed, **labels)
@@ -327,9 +339,10 @@ def _cell(
 
 def student(line: Line, sizes: Sizes) -> Student:
     """The student of a line."""
+    layers = sizes.others.get(line.starts_from, sizes.layers)
     if line.made_by not in OF_STUDENTS or line.hidden_size is None:
-        return Student(line.model, sizes.layers)
-    return Student(line.model, sizes.layers, sizes.widths.get(line.hidden_size, line.hidden_size), sizes.heads)
+        return Student(line.model, layers)
+    return Student(line.model, layers, sizes.widths.get(line.hidden_size, line.hidden_size), sizes.heads)
 
 
 def _shortened(setting: Setting, part: float) -> Setting:

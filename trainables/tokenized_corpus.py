@@ -34,7 +34,8 @@ def run(stage: TokenizedCorpus, context: Context) -> Run:
             yield from _looked(Progress(0, 1, "read"), context)
     using = _sieve(stage)
     texts = corpora.read(stage.corpus, stage.data, using)
-    unknown = _Unknown(tokenizer.wrapped.unk_token_id)
+    piece = tokenizer.wrapped.unk_token_id
+    unknown = _Unknown(None if piece in tokenizer.separator else piece)  # GPT-2's stands between texts; it spells all
     blocks = unknown.counted(packed_corpus.rows(texts, tokenizer, max_length))
     written = packed_corpus.Written(0, 0)
     for so_far in packed_corpus.write(context.folder / PIECES, blocks, tokenizer, max_length):

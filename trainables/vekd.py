@@ -7,7 +7,6 @@ text alone. Everywhere else it learns from the teacher, too. Without new pieces 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainables.context import MODEL, PIECES, Context, Progress, Result, Run
+from trainables.context import MODEL, PIECES, Context, Result, Run
 from trainables.errors import UserError
 from trainables.stages import MaskedLMDistillation
 from trainables.training import (
-    batches,
     devices,
     heads,
     losses,
@@ -30,7 +28,8 @@ from trainables.training import (
     tokenizers,
     vocabulary_expansion_losses,
 )
-from trainables.training.batches import Batch, Packed
+from trainables.training.batches import Batch
+from trainables.training.corpus_objective import CorpusObjective, check_length, said
 from trainables.training.loop import Training
 from trainables.training.masking import Masking
 from trainables.training.optimizer import Recipe
@@ -68,7 +67,7 @@ class Sources:
         )
 
 
-class Distillation:
+class Distillation(CorpusObjective):
     """A student, its teacher and a corpus; an :class:`~trainables.training.loop.Objective`.
 
     Args:
@@ -117,80 +116,23 @@ class Distillation:
         self._pieces = self.added.known if new else int(self._teacher.config.vocab_size)
         known = self.added.known if new else None
         self._masking = Masking.of(tokenizer, stage.mask_rate, known, stage.replacement == "mask")
-        self.packed: Packed = packed_corpus.load(sources.pieces)
-        _check_length(self.packed.limit, self._teacher, self.student)
-        self._train_rows, self._held_out_rows = packed_corpus.hold_out(len(self.packed.planned))
-        self.settings = {
-            "corpus": stage.corpus.name,
-            "batch_size": stage.batch_size,
-            "max_length": self.packed.limit,
-            "tolerance": stage.tolerance,
-        }
-
-    @property
-    def sequences(self) -> dict[str, int]:
-        """Number of sequences by use."""
-        return {"train": len(self._train_rows), "dev": len(self._held_out_rows)}
-
-    def batches(self, epoch: int) -> Sequence[Batch]:
-        """Every sequence but those held out, once."""
-        lengths = self.packed.planned[self._train_rows]
-        plan = batches.for_training(lengths, self._stage.batch_size, self.packed.limit, self._stage.seed, epoch)
-        return [dataclasses.replace(batch, rows=self._train_rows[batch.rows]) for batch in plan]
+        super().__init__(stage, packed_corpus.load(sources.pieces), known)
+        self.settings["tolerance"] = stage.tolerance
+        check_length(self.packed.limit, self._teacher, self.student)
 
     def loss(self, batch: Batch, epoch: int) -> Tensor:
         """The final loss of section 3.3; the masks depend on seed, epoch and the batch's first row."""
         chance = seeds.generator(self._stage.seed, "mask", epoch, int(batch.rows[0]))
         return self._weighting.total(self._passed(batch, chance).terms)
 
-    def evaluate(self, epoch: int) -> Generator[Progress, None, dict[str, float]]:
-        """Every loss that counts, and accuracy, on the sequences held out; masked alike always, whatever the seed.
-
-        ``dev/loss`` and ``dev/accuracy`` are of all masked positions; where the vocabulary was expanded, those of
-        ordinary and of new pieces come separately, too. ``resource`` counts epochs.
-        """
-        self.model.eval()
-        plan = batches.for_evaluation(self.packed.planned[self._held_out_rows], self.packed.limit)
-        totals: dict[str, Tensor] = {}
-        for step, batch in enumerate(plan, start=1):
-            own = dataclasses.replace(batch, rows=self._held_out_rows[batch.rows])
-            with devices.memory_errors(f"evaluating on {len(own.rows)} x {own.width} word pieces"):
-                for name, sums in self._held_out_sums(own).items():
-                    totals[name] = totals.get(name, torch.zeros_like(sums)) + sums
-            yield Progress(step, len(plan), "dev")
-        found = {"resource": float(epoch + 1)}
-        for name, sums in totals.items():
-            value, count = sums.tolist()
-            if count:
-                found[f"dev/{name}"] = value / count
-        return found
-
-    def new_share(self) -> Generator[Progress, None, float]:
-        """Share of the held-out positions that hold a new piece."""
-        counts = torch.zeros(2, dtype=torch.int64)
-        plan = batches.for_evaluation(self.packed.planned[self._held_out_rows], self.packed.limit)
-        for step, batch in enumerate(plan, start=1):
-            inputs = self.packed.inputs(dataclasses.replace(batch, rows=self._held_out_rows[batch.rows]), "cpu")
-            there = inputs["attention_mask"].bool()
-            counts += torch.stack([(self._masking.new(inputs["input_ids"]) & there).sum(), there.sum()])
-            yield Progress(step, len(plan), "count")
-        new, every = counts.tolist()
-        return float(new / every)
-
     @torch.inference_mode()
-    def _held_out_sums(self, batch: Batch) -> dict[str, Tensor]:
-        """Sums, and what they are to be divided by, ``[2]`` each."""
+    def held_out_sums(self, batch: Batch) -> dict[str, Tensor]:
+        """Losses of ordinary positions, and those of masked pieces; masked alike always."""
         with devices.autocast(self._device):
             passed = self._passed(batch, seeds.generator(0, "held out", int(batch.rows[0])), score=True)
         found = {name: torch.stack([value * passed.ordinary, passed.ordinary]) for name, value in passed.terms.items()}
         found.pop("mlm", None)
-        groups = {"": torch.ones_like(passed.new)}
-        if self.added.parts:
-            groups |= {"_ordinary": ~passed.new, "_new": passed.new}
-        for suffix, of_group in groups.items():
-            count = of_group.sum()
-            found[f"loss{suffix}"] = torch.stack([passed.each[of_group].sum(), count])
-            found[f"accuracy{suffix}"] = torch.stack([passed.right[of_group].sum(), count])
+        found |= said(passed.each, passed.right, passed.new if self.added.parts else None)
         return {name: sums.double() for name, sums in found.items()}
 
     def _passed(self, batch: Batch, chance: torch.Generator, score: bool = False) -> _Passed:
@@ -293,16 +235,6 @@ def _given(stage: MaskedLMDistillation, folder: Path, tokenizer: tokenizers.Toke
         )
     models.check_tokenizer(student, own, folder)
     return student
-
-
-def _check_length(length: int, *wanted: Any) -> None:
-    for model in wanted:
-        longest = models.longest_input(model)
-        if longest is not None and length > longest:
-            raise UserError(
-                f"TokenizedCorpus.max_length={length} is more than the {longest} pieces that the models take; give at "
-                f"most {longest}"
-            )
 
 
 def run(stage: MaskedLMDistillation, context: Context) -> Run:

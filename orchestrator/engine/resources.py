@@ -19,13 +19,15 @@ from trainables.errors import UserError
 from trainables.expression import Stage
 from trainables.machine import CUDA_CONTEXT
 from trainables.stages import (
+    GenerativeLanguageModel,
+    GenerativeLMDistillation,
     MaskedLanguageModel,
     MaskedLMDistillation,
     Pretrained,
     RandomInit,
     TokenizedCorpus,
-    WordPieceVocabulary,
 )
+from trainables.stages.text import ExpandedVocabulary
 
 #: Trials per GPU that Ray can tell apart and that still gain speed; equal fractions let workers be reused.
 PACKINGS = (8, 6, 4, 3, 2, 1)
@@ -230,11 +232,11 @@ def estimate_memory(stage: Stage) -> int:
         length = fields["corpus"].max_length
     tokens = rows * min(length, positions)
     activations = tokens * layers * hidden * ACTIVATION_BYTES
-    if isinstance(stage, MaskedLanguageModel):
+    if isinstance(stage, MaskedLanguageModel | GenerativeLanguageModel):
         activations += tokens * vocabulary * 6  # logits in half precision, and in single for the loss
-    if isinstance(stage, MaskedLMDistillation):
+    if isinstance(stage, MaskedLMDistillation | GenerativeLMDistillation):
         tokenizer = stage.corpus.tokenizer
-        wide = tokenizer.size if isinstance(tokenizer, WordPieceVocabulary) else vocabulary
+        wide = tokenizer.size if isinstance(tokenizer, ExpandedVocabulary) else vocabulary
         parameters += (wide - vocabulary) * hidden
         # The student's logits and the teacher's on every position, and both distributions. That the student is smaller
         # than its teacher, whose shape is counted here, makes up for the teacher's own weights.
@@ -266,8 +268,23 @@ def _shape(stage: Stage) -> dict[str, int]:
         }
     if isinstance(root, Pretrained):
         config = _configuration(root)
-        return {name: int(config.get(name, default)) for name, default in _BASE.items()}
+        return {name: _size(config, name, default) for name, default in _BASE.items()}
     return dict(_BASE)
+
+
+#: What GPT-2 and T5 call their sizes, where that is another name.
+_NAMES = {
+    "hidden_size": ("n_embd", "d_model"),
+    "num_hidden_layers": ("n_layer", "num_layers"),
+    "intermediate_size": ("n_inner", "d_ff"),
+    "max_position_embeddings": ("n_positions",),
+}
+
+
+def _size(config: dict[str, Any], name: str, default: int) -> int:
+    """A size by any of its names; T5 has its layers twice, in the encoder and in the decoder."""
+    found = next((config[each] for each in (name, *_NAMES.get(name, ())) if config.get(each) is not None), default)
+    return int(found) * (2 if name == "num_hidden_layers" and config.get("model_type") == "t5" else 1)
 
 
 @functools.cache

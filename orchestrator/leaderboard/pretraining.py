@@ -7,8 +7,17 @@ from typing import Any
 
 from orchestrator.leaderboard import schema
 from trainables.expression import Stage
-from trainables.stages import FineTune, MaskedLanguageModel, MaskedLMDistillation, TokenizedCorpus, WordPieceVocabulary
-from trainables.stages.text import short
+from trainables.stages import (
+    FineTune,
+    GenerativeLMDistillation,
+    MaskedLanguageModel,
+    MaskedLMDistillation,
+    TokenizedCorpus,
+)
+from trainables.stages.text import ExpandedVocabulary, short
+
+#: Of generative models none is adapted to a domain before it is fine-tuned.
+_TRAINED = (FineTune, MaskedLanguageModel, MaskedLMDistillation, GenerativeLMDistillation)
 
 
 def hyperparameters(trained: Stage) -> dict[str, Any]:
@@ -23,8 +32,11 @@ def hyperparameters(trained: Stage) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for stage in reversed(list(_chain(trained))):  # the last pretraining's corpus counts
         found |= _text(stage.corpus)  # type: ignore[attr-defined]  # of both
-        if isinstance(stage, MaskedLMDistillation):
-            found |= {column.name: getattr(stage, column.name) for column in schema.DISTILLATION_HYPERPARAMETERS}
+        if isinstance(stage, MaskedLMDistillation | GenerativeLMDistillation):
+            names = [column.name for column in schema.DISTILLATION_HYPERPARAMETERS]
+            found |= {name: getattr(stage, name) for name in names if hasattr(stage, name)}
+            if isinstance(stage, GenerativeLMDistillation):
+                found["mlm_weight"] = stage.lm_weight
             found |= _prefixed(stage, schema.PRETRAINING)
             found[f"{schema.PRETRAINING}layers"] = len(stage.layers)
             found["temperature"] = stage.temperature
@@ -38,7 +50,7 @@ def scores(trained: Stage, results: Mapping[str, Mapping[str, Any]]) -> dict[str
     for stage in _chain(trained):
         found = {"pretraining_loss": results.get(stage.key, {}).get("metrics", {}).get("dev/loss")}
         tokenizer = stage.corpus.tokenizer  # type: ignore[attr-defined]  # of both
-        if isinstance(tokenizer, WordPieceVocabulary):
+        if isinstance(tokenizer, ExpandedVocabulary):
             facts = results.get(tokenizer.key, {}).get("facts", {})
             found |= {"new_pieces": facts.get("new_pieces"), "corpus_ratio": facts.get("ratio")}
         return found
@@ -48,10 +60,10 @@ def scores(trained: Stage, results: Mapping[str, Mapping[str, Any]]) -> dict[str
 def _chain(trained: Stage) -> Iterator[Stage]:
     """The pretrainings on a tokenized corpus that a model starts from, the last one first."""
     stage = getattr(trained, "init", None)
-    while isinstance(stage, FineTune | MaskedLanguageModel | MaskedLMDistillation):
+    while isinstance(stage, _TRAINED):
         if isinstance(getattr(stage, "corpus", None), TokenizedCorpus):
             yield stage
-        stage = stage.init
+        stage = getattr(stage, "init", None)
 
 
 def _text(corpus: TokenizedCorpus) -> dict[str, Any]:
@@ -60,7 +72,7 @@ def _text(corpus: TokenizedCorpus) -> dict[str, Any]:
         "corpus": short(corpus.corpus),
         "share": corpus.share,
         "min_words": corpus.min_words,
-        "vocabulary_size": tokenizer.size if isinstance(tokenizer, WordPieceVocabulary) else None,
+        "vocabulary_size": tokenizer.size if isinstance(tokenizer, ExpandedVocabulary) else None,
     }
 
 

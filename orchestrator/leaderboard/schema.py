@@ -127,7 +127,7 @@ TEXT_HYPERPARAMETERS = (
 )
 DISTILLATION_HYPERPARAMETERS = (
     Column("tolerance", "float", "distillation losses below it count as 0 (VE-KD's epsilon)"),
-    Column("mlm_weight", "float", "weight of the masked-language-modelling loss (VE-KD's alpha)"),
+    Column("mlm_weight", "float", "weight of the language-modelling loss (VE-KD's alpha)"),
     Column("kl_weight", "float", "weight of the Kullback-Leibler divergence"),
     Column("cosine_weight", "float", "weight of the hidden states' cosine"),
     Column("mse_weight", "float", "weight of the logits' squared difference"),

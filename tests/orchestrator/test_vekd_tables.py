@@ -12,13 +12,22 @@ import orchestrator.leaderboard
 from orchestrator import vekd_figures, vekd_tables
 from orchestrator.leaderboard.published import published
 from orchestrator.vekd import DEFAULTS
+from orchestrator.vekd_generative import GenerativeExperiment
+from orchestrator.vekd_recipes import Student
 from orchestrator.vekd_tables import TASKS, Sizes
 from search_spaces import vekd as spaces
 from tests.orchestrator.test_vekd_recipes import TEACHER, experiment
 from trainables.data import tasks
 from trainables.errors import UserError
 from trainables.expression import Stage
-from trainables.stages import FineTune, MaskedLanguageModel, MaskedLMDistillation
+from trainables.stages import (
+    AddedWords,
+    FineTune,
+    GenerativeLMDistillation,
+    MaskedLanguageModel,
+    MaskedLMDistillation,
+    Pretrained,
+)
 
 CHOSEN = spaces.defaults("mini")
 SIZES: Sizes = DEFAULTS["mini"]["sizes"]
@@ -115,14 +124,27 @@ def test_table_4_has_two_vocabularies_and_measures_every_line() -> None:
     assert len({recipe.stage.baseline.key for recipe in made}) == 1
 
 
-@pytest.mark.parametrize("number", vekd_tables.GENERATIVE)
-def test_tables_of_generative_students_are_refused_until_their_stages_are_built(number: int) -> None:
-    with pytest.raises(UserError, match=f"Table {number} .*generative students.*not built yet; give one of 1, 2, 3"):
-        vekd_tables.get(number)
+@pytest.mark.parametrize(("number", "layers"), [(8, (0, 2, 4, 7, 9, 11)), (9, (0, 2, 5))])
+def test_tables_8_and_9_are_of_generative_models(number: int, layers: tuple[int, ...]) -> None:
+    given = {name: Pretrained(f"owner/{name}") for name in vekd_tables.get(number).models}
+    setting = experiment(distilling={"epochs": 2, "replacement": "bert"}).setting
+    made = vekd_tables.recipes(vekd_tables.get(number), given, (0,), setting, CHOSEN, ["hoc"])
+    teacher, plain, expanded = (recipe.stage.init for recipe in made)
+    assert teacher == next(iter(given.values()))
+    for student in (plain, expanded):
+        assert isinstance(student, GenerativeLMDistillation)
+        assert (student.teacher, student.layers, student.epochs) == (teacher, layers, 2)
+        assert student.lm_weight == CHOSEN["mlm_weight"]
+    assert (plain.corpus.tokenizer, plain.tolerance) == (teacher, 0)
+    assert isinstance(expanded.corpus.tokenizer, AddedWords)
+    assert expanded.corpus.tokenizer.size == CHOSEN["vocabulary_size"]
+    assert expanded.tolerance == CHOSEN["tolerance"]
+    with pytest.raises(UserError, match="appendix E adapts none to a domain"):
+        GenerativeExperiment(("gpt2", teacher), Student(), setting).pretrained("domain_adaptation", CHOSEN, 0)
 
 
 def test_what_the_paper_does_not_have_is_refused() -> None:
-    with pytest.raises(UserError, match=r"Table 5 .*holds no results; those that do are 1, 2, 3, 4, 6, 7"):
+    with pytest.raises(UserError, match=r"Table 5 .*holds no results; those that do are 1, 2, 3, 4, 6, 7, 8, 9"):
         vekd_tables.get(5)
     with pytest.raises(UserError, match=r"Table 3 has no task 'hocc'.*hoc"):
         recipes(3, tasks=["hocc"])

@@ -17,7 +17,7 @@ from tokenizers.processors import TemplateProcessing
 from trainables.context import MODEL, TOKENIZER, Alone, Context, Progress, Result, Run, World
 from trainables.data import miniature
 from trainables.expression import Stage
-from trainables.stages import Pretrained
+from trainables.stages import Pretrained, RandomInit
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
@@ -247,6 +247,25 @@ def albert(folder: Path, hidden_size: int = 32) -> Path:
         attention_probs_dropout_prob=0.1,
     )
     transformers.AlbertForMaskedLM(config).save_pretrained(str(folder))
+    return folder
+
+
+def gpt2(folder: Path, positions: int = 64, layers: int = 2) -> Path:
+    """A tiny GPT-2 with byte pairs of the miniature benchmark: no special pieces around a text, none to pad with."""
+    return _random(folder, positions, layers, "gpt2")
+
+
+def t5(folder: Path, positions: int = 64, layers: int = 2) -> Path:
+    """A tiny T5 with a unigram model of the miniature benchmark: ``</s>`` ends a text, sentinels mark its blanks."""
+    return _random(folder, positions, layers, "t5")
+
+
+def _random(folder: Path, positions: int, layers: int, architecture: str) -> Path:
+    sizes = {"vocabulary_size": 500, "hidden_size": 32, "heads": 2, "intermediate_size": 64, "positions": positions}
+    stage = RandomInit("mini:general", layers=layers, architecture=architecture, **sizes)  # type: ignore[arg-type]
+    finished(stage, folder / "made", folder)
+    for path in (folder / "made" / MODEL).iterdir():
+        path.rename(folder / path.name)
     return folder
 
 

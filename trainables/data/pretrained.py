@@ -20,6 +20,8 @@ _FILES = ("*.json", "*.txt", "*.model", "*.safetensors")
 _PICKLES = ("pytorch_model*.bin",)
 #: Any of these is a tokenizer's vocabulary.
 _VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "tokenizer.model", "spiece.model")
+#: What architectures call the number of their layers.
+_DEPTHS = ("num_hidden_layers", "n_layers", "n_layer", "num_layers")
 #: What BERT's own first configuration files hold, and no other architecture's.
 _FIRST_BERT = frozenset(
     {
@@ -66,7 +68,7 @@ def layers(name: str) -> int | None:
         config = json.loads((Path(name).expanduser() / "config.json").read_text()) if is_folder(name) else {}
     except (OSError, ValueError):
         return None  # the fingerprint names what is wrong with it
-    found = [config.get(key) for key in ("num_hidden_layers", "n_layers")] if isinstance(config, dict) else []
+    found = [config.get(key) for key in _DEPTHS] if isinstance(config, dict) else []
     return next((count for count in found if isinstance(count, int)), None)
 
 

@@ -11,18 +11,22 @@ Hyperparameters of ``FineTune`` that are left out are the task's published ones.
 
 from trainables.stages.distillation import ActivationBoundaryDistillation, KLDistillation, TeacherOutputs
 from trainables.stages.finetuning import CrossValidation, FineTune
+from trainables.stages.generative import GenerativeLanguageModel, GenerativeLMDistillation
 from trainables.stages.multi_teacher import MultiTeacherDistillation
 from trainables.stages.pretraining import MaskedLanguageModel, Pretrained, RandomInit
 from trainables.stages.speed import InferenceSpeed
-from trainables.stages.text import TokenizedCorpus, WordPieceVocabulary
+from trainables.stages.text import AddedWords, TokenizedCorpus, WordPieceVocabulary
 from trainables.stages.transfer import Evaluation, SoftLabelDistillation
 from trainables.stages.vocabulary_expansion import MaskedLMDistillation
 
 __all__ = [
     "ActivationBoundaryDistillation",
+    "AddedWords",
     "CrossValidation",
     "Evaluation",
     "FineTune",
+    "GenerativeLMDistillation",
+    "GenerativeLanguageModel",
     "InferenceSpeed",
     "KLDistillation",
     "MaskedLMDistillation",

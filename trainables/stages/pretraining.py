@@ -11,6 +11,9 @@ from trainables.expression import LOCATED, Stage
 from trainables.stages import rules
 from trainables.stages.text import TokenizedCorpus, short
 
+#: What can begin with random weights.
+ARCHITECTURES = ("bert", "gpt2", "t5")
+
 
 @dataclass(frozen=True)
 class Pretrained(Stage):
@@ -47,20 +50,23 @@ class Pretrained(Stage):
 
 @dataclass(frozen=True)
 class RandomInit(Stage):
-    """A BERT encoder with random weights and a word-piece vocabulary trained on a corpus.
+    """A model with random weights and a vocabulary trained on a corpus: a BERT encoder unless another is asked for.
 
     Attributes:
         vocabulary: Corpus of the vocabulary; see :mod:`trainables.data.corpora`.
-        vocabulary_size: Word pieces at most, special tokens included.
+        vocabulary_size: Pieces at most, special tokens included: word pieces of BERT, byte pairs of GPT-2, a unigram
+            model of T5.
         hidden_size: Width.
-        layers: Transformer layers.
+        layers: Transformer layers; T5 has as many in its encoder and again in its decoder.
         heads: Attention heads per layer; they divide the width.
         intermediate_size: Width of the feed-forward layers.
-        positions: Longest input in word pieces.
+        positions: Longest input in word pieces. T5's positions are relative; its tokenizer says this length.
         dropout: Of hidden states and attention weights, wherever the model is trained.
         initializer_range: Standard deviation of the weights, and of every head made later; BERT's 0.02 suits its
-            width of 768, narrower models want more (like one over the root of the width).
+            width of 768, narrower models want more (like one over the root of the width). T5's weights have
+            deviations of its own, that of its embeddings is 1; of T5 it is not looked at.
         seed: Of the weights.
+        architecture: ``bert``, ``gpt2`` or ``t5``.
     """
 
     vocabulary: str = field(metadata=LOCATED)
@@ -73,16 +79,18 @@ class RandomInit(Stage):
     dropout: float = 0.1
     initializer_range: float = 0.02
     seed: int = 0
+    architecture: str = "bert"
 
     implementation: ClassVar[str] = "trainables.random_init:run"
 
     def check(self) -> None:
-        """Refuses sizes below 1 and heads that do not divide the width."""
+        """Refuses sizes below 1, heads that do not divide the width, and an unknown architecture."""
         rules.at_least(self, 1, "vocabulary_size", "hidden_size", "layers", "heads", "intermediate_size", "positions")
         if self.hidden_size % self.heads:
             raise UserError(f"RandomInit.heads={self.heads} must divide hidden_size={self.hidden_size}")
         rules.share(self, "dropout")
         rules.positive(self, "initializer_range")
+        rules.one_of(self, "architecture", ARCHITECTURES)
 
     def fingerprints(self) -> dict[str, str]:
         """Hash of the vocabulary's corpus."""
@@ -90,7 +98,8 @@ class RandomInit(Stage):
 
     def label(self) -> str:
         """The architecture in short."""
-        return f"random {self.layers}x{self.hidden_size}"
+        kind = "" if self.architecture == ARCHITECTURES[0] else f" {self.architecture}"
+        return f"random{kind} {self.layers}x{self.hidden_size}"
 
 
 @dataclass(frozen=True)

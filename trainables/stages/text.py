@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 from trainables.data import corpora
 from trainables.errors import UserError
@@ -17,21 +17,8 @@ def short(corpus: str) -> str:
 
 
 @dataclass(frozen=True)
-class WordPieceVocabulary(Stage):
-    """A word-piece vocabulary expanded by a domain's pieces (Gao et al. 2024, section 3.1; Yao et al. 2021).
-
-    The base's pieces keep their numbers; the corpus's most useful new ones follow, up to ``size`` in all. The entry
-    holds an ordinary tokenizer folder.
-
-    Attributes:
-        corpus: Text of the domain; see :mod:`trainables.data.corpora`.
-        base: The model whose vocabulary is expanded.
-        size: Pieces in all; more than the base has.
-        data: Source of the task's text where ``corpus`` is ``task:NAME``.
-        min_words: Shorter texts are left out (the paper: 128).
-        share: Share of the corpus's texts, drawn at random.
-        seed: Of that draw.
-    """
+class _ExpandedVocabulary(Stage):
+    """A model's vocabulary with more pieces of a domain, of whatever kind."""
 
     corpus: str = field(metadata=LOCATED)
     base: Stage
@@ -41,7 +28,6 @@ class WordPieceVocabulary(Stage):
     share: float = 1.0
     seed: int = 0
 
-    implementation: ClassVar[str] = "trainables.vocabulary:run"
     makes_model: ClassVar[bool] = False
     uses_device: ClassVar[bool] = False
 
@@ -66,12 +52,48 @@ class WordPieceVocabulary(Stage):
 
 
 @dataclass(frozen=True)
+class WordPieceVocabulary(_ExpandedVocabulary):
+    """A word-piece vocabulary expanded by a domain's pieces (Gao et al. 2024, section 3.1; Yao et al. 2021).
+
+    For models of BERT's kind. The base's pieces keep their numbers; the corpus's most useful new ones follow, up to
+    ``size`` in all. The entry holds an ordinary tokenizer folder.
+
+    Attributes:
+        corpus: Text of the domain; see :mod:`trainables.data.corpora`.
+        base: The model whose vocabulary is expanded.
+        size: Pieces in all; more than the base has.
+        data: Source of the task's text where ``corpus`` is ``task:NAME``.
+        min_words: Shorter texts are left out (the paper: 128).
+        share: Share of the corpus's texts, drawn at random.
+        seed: Of that draw.
+    """
+
+    implementation: ClassVar[str] = "trainables.vocabulary:run"
+
+
+@dataclass(frozen=True)
+class AddedWords(_ExpandedVocabulary):
+    """A vocabulary of byte pairs or of a unigram model, expanded by whole words of a domain (Gao et al. 2024, app. E).
+
+    For GPT-2 and T5, whose pieces come from merges and from probabilities that new ones cannot join without changing
+    what the old ones make of other words. The new words are the tokenizers library's added tokens: they are taken out
+    of the text before the old pieces are made of the rest. Attributes are those of :class:`WordPieceVocabulary`.
+    """
+
+    implementation: ClassVar[str] = "trainables.added_words:run"
+
+
+#: Whatever says which pieces a student has and its teacher lacks.
+ExpandedVocabulary: TypeAlias = WordPieceVocabulary | AddedWords
+
+
+@dataclass(frozen=True)
 class TokenizedCorpus(Stage):
     """A corpus in pieces, packed to sequences of the same length: shared by all that train on it with one tokenizer.
 
     Attributes:
         corpus: The text; see :mod:`trainables.data.corpora`.
-        tokenizer: A model, or a :class:`WordPieceVocabulary`.
+        tokenizer: A model, or one of :data:`ExpandedVocabulary`.
         max_length: Pieces per sequence, special ones included; fewer where the tokenizer says that its model takes
             fewer.
         data: Source of the task's text where ``corpus`` is ``task:NAME``.
@@ -96,7 +118,7 @@ class TokenizedCorpus(Stage):
         """Refuses values out of range and what has no tokenizer."""
         rules.at_least(self, rules.SHORTEST, "max_length")
         _check_text(self)
-        if not isinstance(self.tokenizer, WordPieceVocabulary):
+        if not isinstance(self.tokenizer, ExpandedVocabulary):
             rules.starts_from_model(self, self.tokenizer, "tokenizer")
 
     def fingerprints(self) -> dict[str, str]:

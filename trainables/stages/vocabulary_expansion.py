@@ -10,7 +10,7 @@ from trainables.errors import UserError
 from trainables.expression import Stage
 from trainables.stages import rules
 from trainables.stages.pretraining import Pretrained, RandomInit
-from trainables.stages.text import TokenizedCorpus, WordPieceVocabulary
+from trainables.stages.text import ExpandedVocabulary, TokenizedCorpus
 
 #: How new pieces' embeddings begin: as the mean of what the old vocabulary makes of them, or at random.
 NEW_EMBEDDINGS = ("mean", "random")
@@ -122,7 +122,13 @@ class MaskedLMDistillation(Stage):
     @property
     def expands(self) -> bool:
         """Whether the corpus's tokenizer has pieces that the teacher lacks."""
-        return isinstance(self.corpus.tokenizer, WordPieceVocabulary)
+        return isinstance(self.corpus.tokenizer, ExpandedVocabulary)
+
+    @property
+    def schedule(self) -> str:
+        """What its held-out loss depends on besides how well it learns: other pieces have other losses."""
+        masked = f"masked {self.mask_rate:g} ({self.replacement})"
+        return f"{self.epochs} epochs on {self.corpus.key}, {masked}"
 
     def label(self) -> str:
         """What is distilled on what."""
@@ -136,22 +142,23 @@ def depth(stage: Stage | None) -> int | None:
         return pretrained.layers(stage.name)
     if isinstance(stage, RandomInit):
         return stage.layers
-    if isinstance(stage, MaskedLMDistillation) and stage.init is None:
-        return len(stage.layers)
-    start = getattr(stage, "init", None)
+    start, layers = getattr(stage, "init", None), getattr(stage, "layers", None)
+    if start is None and isinstance(layers, tuple):  # of a teacher, that a student begins with
+        return len(layers)
     return None if start is None else depth(start)
 
 
-def check_layers(layers: tuple[int, ...], there: int) -> None:
+def check_layers(layers: tuple[int, ...], there: int, stage: str = MaskedLMDistillation.__name__) -> None:
     """Refuses layers that a teacher lacks.
 
     Args:
         layers: Which are taken, counted from 0.
         there: How many it has.
+        stage: Name of the stage that takes them.
     """
     lacking = [str(layer) for layer in layers if layer >= there]
     if lacking:
         raise UserError(
-            f"MaskedLMDistillation.layers={list(layers)} must be layers of the teacher, which has {there} "
+            f"{stage}.layers={list(layers)} must be layers of the teacher, which has {there} "
             f"(0 to {there - 1}); leave out {', '.join(lacking)}"
         )

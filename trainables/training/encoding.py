@@ -288,7 +288,8 @@ def _text_rows(
             for index in group
         ]
         for index, encoding in zip(group, backend.encode_batch(texts), strict=True):
-            rows[index], types[index] = encoding.ids, encoding.type_ids
+            # Where nothing stands around a text, an empty one is what ends it.
+            rows[index], types[index] = encoding.ids or [tokenizer.pad], encoding.type_ids or [0]
     backend.no_truncation()
     return rows, types
 

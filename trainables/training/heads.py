@@ -1,4 +1,4 @@
-"""Masked-language heads in two parts: features of a position, and the matrix that makes logits of them.
+"""Language-modelling heads in two parts: features of a position, and the matrix that makes logits of them.
 
 So a loss can run the widest matrix of a model on the positions that it needs, and on the first pieces of the
 vocabulary alone.
@@ -31,8 +31,17 @@ def _distilbert(model: Any, hidden: Tensor) -> Tensor:
     return features
 
 
-#: What comes before the matrix, by architecture.
-_FEATURES: Mapping[str, Callable[[Any, Tensor], Tensor]] = MappingProxyType(
+def _gpt2(model: Any, hidden: Tensor) -> Tensor:
+    return hidden
+
+
+def _t5(model: Any, hidden: Tensor) -> Tensor:
+    scaled: Tensor = hidden * model.model_dim**-0.5 if model.config.scale_decoder_outputs else hidden
+    return scaled
+
+
+#: What comes before the matrix, by architecture: of masked-language models, and of generative ones.
+_MASKED: Mapping[str, Callable[[Any, Tensor], Tensor]] = MappingProxyType(
     {
         "bert": _bert,
         "camembert": _roberta,
@@ -41,10 +50,12 @@ _FEATURES: Mapping[str, Callable[[Any, Tensor], Tensor]] = MappingProxyType(
         "xlm-roberta": _roberta,
     }
 )
+_GENERATIVE: Mapping[str, Callable[[Any, Tensor], Tensor]] = MappingProxyType({"gpt2": _gpt2, "t5": _t5})
+_FEATURES = MappingProxyType({**_MASKED, **_GENERATIVE})
 
 
 def check(model: Any, whose: str) -> None:
-    """Refuses a model whose head is of another form.
+    """Refuses a model whose masked-language head is of another form.
 
     Args:
         model: Of transformers.
@@ -54,8 +65,8 @@ def check(model: Any, whose: str) -> None:
         UserError: Naming the architecture and those that are known.
     """
     kind = model.config.model_type
-    if kind not in _FEATURES:
-        raise UserError(f"{whose} is a {kind}; masked-language models that can be distilled are {', '.join(_FEATURES)}")
+    if kind not in _MASKED:
+        raise UserError(f"{whose} is a {kind}; masked-language models that can be distilled are {', '.join(_MASKED)}")
 
 
 def features(model: Any, hidden: Tensor) -> Tensor:
@@ -67,9 +78,10 @@ def logits(model: Any, seen: Tensor, pieces: int | None = None) -> Tensor:
     """Logits ``[..., pieces]``.
 
     Args:
-        model: A masked-language model.
+        model: A language model.
         seen: Its :func:`features`.
         pieces: The first so many of the vocabulary; None for all.
     """
     matrix: nn.Linear = model.get_output_embeddings()
-    return functional.linear(seen, matrix.weight[:pieces], matrix.bias[:pieces])
+    bias = None if matrix.bias is None else matrix.bias[:pieces]
+    return functional.linear(seen, matrix.weight[:pieces], bias)

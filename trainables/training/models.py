@@ -1,14 +1,17 @@
 """Loading and saving models: the encoder is carried over, the head is new unless a finished classifier is asked for.
 
-Models are those of transformers' ``AutoModelForTokenClassification``, ``AutoModelForSequenceClassification`` and
-``AutoModelForMaskedLM``, so that anybody can load what a stage saved with those classes.
+Models are those of transformers' ``AutoModelForTokenClassification``, ``AutoModelForSequenceClassification``,
+``AutoModelForMaskedLM``, ``AutoModelForCausalLM`` and ``AutoModelForSeq2SeqLM``, so that anybody can load what a stage
+saved with those classes.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -19,6 +22,8 @@ from trainables.errors import UserError
 from trainables.training import seeds, tokenizers
 from trainables.training.tokenizers import Tokenizer
 
+#: Generative models that can be pretrained and distilled, and the transformers class that loads each.
+GENERATIVE = MappingProxyType({"gpt2": "AutoModelForCausalLM", "t5": "AutoModelForSeq2SeqLM"})
 #: Masked-language heads that are a plain function of the last hidden state, by architecture.
 _HEADS = {"bert": "cls", "roberta": "lm_head", "xlm-roberta": "lm_head", "camembert": "lm_head"}
 
@@ -70,6 +75,9 @@ def classifier(folder: Path, task: Task, seed: int) -> Any:
         outside = not _within(name, model.base_model_prefix) and module is not encoder
         if outside or any(name == key.rpartition(".")[0] for key in missing):
             _renew(model, module)
+    if model.config.model_type in GENERATIVE and model.config.pad_token_id is None:
+        # GPT-2's looks for the last piece of a text that is another one.
+        model.config.pad_token_id = tokenizers.load(folder).pad
     return model.train()
 
 
@@ -102,13 +110,23 @@ def finetuned(folder: Path, task: Task) -> Any:
 
 
 def cls_vectors(model: Any, inputs: dict[str, Tensor]) -> Tensor:
-    """The CLS vectors of a model's last hidden layer, before any pooler ``[rows, width]``; its head does not run."""
+    """The CLS vectors of a model's last hidden layer, before any pooler ``[rows, width]``; its head does not run.
+
+    Raises:
+        UserError: For a model whose texts do not begin with a piece that stands for all of them.
+    """
+    _check_cls(model)
     found: Tensor = model.base_model(**inputs)[0][:, 0]
     return found
 
 
 def logits_and_cls(model: Any, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """A classifier's logits ``[rows, labels]``, and its CLS vectors as :func:`cls_vectors` gives them, in one pass."""
+    """A classifier's logits ``[rows, labels]``, and its CLS vectors as :func:`cls_vectors` gives them, in one pass.
+
+    Raises:
+        UserError: As :func:`cls_vectors`.
+    """
+    _check_cls(model)
     seen: list[Tensor] = []
     hook = model.base_model.register_forward_hook(lambda module, given, output: seen.append(output[0][:, 0]))
     try:
@@ -116,6 +134,42 @@ def logits_and_cls(model: Any, inputs: dict[str, Tensor]) -> tuple[Tensor, Tenso
     finally:
         hook.remove()
     return logits, seen[0]
+
+
+def _check_cls(model: Any) -> None:
+    if model.config.model_type in GENERATIVE:
+        raise UserError(
+            f"a {model.config.model_type} has no CLS vector: what it makes of a text's first piece knows nothing of "
+            "the rest. Give a model whose texts begin with [CLS], like BERT's"
+        )
+
+
+def generative(folder: Path) -> Any:
+    """A generative language model with its head.
+
+    Args:
+        folder: In ``save_pretrained`` layout.
+
+    Returns:
+        A transformers model in training mode, float32, on the CPU.
+
+    Raises:
+        UserError: For a folder that transformers cannot load, another architecture, and a model without its head.
+    """
+    import transformers
+
+    kind = json.loads((folder / "config.json").read_text("utf-8")).get("model_type")
+    if kind not in GENERATIVE:
+        raise UserError(
+            f"the model in {str(folder)!r} is a {kind}; generative models that can be trained are "
+            f"{', '.join(GENERATIVE)}. Masked-language models have MaskedLanguageModel and MaskedLMDistillation"
+        )
+    model, missing = _load(getattr(transformers, GENERATIVE[kind]), folder)
+    if missing:
+        raise UserError(
+            f"the model in {str(folder)!r} lacks {', '.join(sorted(missing))}; give one with all of its weights"
+        )
+    return model.train()
 
 
 def masked_lm(folder: Path, seed: int, whole: bool = False) -> Any:
@@ -242,5 +296,11 @@ def _renew(model: Any, module: nn.Module) -> None:
     for parameter in own:
         # transformers marks what it loaded, and its initialisers silently pass over what is marked.
         parameter._is_hf_initialized = False  # type: ignore[attr-defined]
-    if own:
+    if not own:
+        return
+    if model.config.model_type == "t5":  # which names a deviation for whole heads, and 1 for any other weight
+        for parameter in own:
+            deviation = model.config.initializer_factor * model.config.d_model**-0.5
+            nn.init.normal_(parameter, std=deviation if parameter.dim() > 1 else 0.0)
+    else:
         model._init_weights(module)

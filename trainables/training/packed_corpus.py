@@ -183,7 +183,7 @@ def hold_out(rows: int) -> tuple[Tensor, Tensor]:
 def _pieces(texts: Iterable[str], tokenizer: Tokenizer) -> Iterator[numpy.ndarray]:
     """The pieces of some texts at a time, a separator after each text."""
     encode = _Encoder(tokenizer.backend)
-    separator = numpy.array(tokenizer.suffix, dtype=numpy.int32).tobytes()
+    separator = numpy.array(tokenizer.separator, dtype=numpy.int32).tobytes()
     for some in _some(texts):
         yield numpy.frombuffer(b"".join(part for text in encode(some) for part in (*text, separator)), numpy.int32)
 
@@ -251,7 +251,7 @@ def _regrouped(blocks: Iterable[Block]) -> Iterator[Block]:
 def _check_filled(found: Written, tokenizer: Tokenizer, max_length: int) -> None:
     if found.rows < FEWEST:
         raise UserError(
-            f"the corpus has {found.pieces} word pieces; masked-language modelling at max_length={max_length} needs "
+            f"the corpus has {found.pieces} word pieces; language modelling at max_length={max_length} needs "
             f"more than {capacity(tokenizer, max_length)}, so that a sequence can be held out. Give more text or a "
             "smaller max_length"
         )

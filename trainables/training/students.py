@@ -1,7 +1,8 @@
-"""Smaller masked-language models that begin as parts of a larger one, and vocabularies that outgrow a model's.
+"""Smaller language models that begin as parts of a larger one, and vocabularies that outgrow a model's.
 
 A student is of its teacher's architecture. It takes chosen layers over, and everything that is not a layer: embeddings,
-norms, the masked-language head. With another width nothing fits, and it begins at random (Gao et al. 2024, appendix D).
+norms, the head of its pretraining task. With another width nothing fits, and it begins at random (Gao et al. 2024,
+appendix D).
 """
 
 from __future__ import annotations
@@ -16,13 +17,20 @@ import torch
 from torch import Tensor, nn
 
 from trainables.errors import UserError
-from trainables.stages.vocabulary_expansion import check_layers
+from trainables.stages.vocabulary_expansion import MaskedLMDistillation, check_layers
 from trainables.training import seeds
 from trainables.training.tokenizers import Tokenizer
 
 _INSIDE = "##"
-#: The number of a layer in the name of one of its weights, as BERT-like architectures name them.
+#: The number of a layer in the name of one of its weights: of GPT-2, of T5's encoder and decoder, and of BERT's like.
+_LAYERS = {"gpt2": re.compile(r"(?<=\.h\.)\d+(?=\.)"), "t5": re.compile(r"(?<=coder\.block\.)\d+(?=\.)")}
 _LAYER = re.compile(r"(?<=\.layer\.)\d+(?=\.)")
+#: What only T5's first layers have, for all of them.
+_OF_FIRST_LAYER = "relative_attention_bias"
+#: Settings that count layers.
+_DEPTHS = ("num_hidden_layers", "num_decoder_layers")
+#: Vocabularies that added words expand.
+_WITH_ADDED_WORDS = ("BPE", "Unigram")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +56,7 @@ class AddedPieces:
 
         Raises:
             UserError: For a tokenizer that is neither the base nor an expansion of it, with a piece that differs, and
-                for new pieces of a vocabulary that is not made of word pieces.
+                for new pieces that its kind of vocabulary cannot have.
         """
         old, new = (_numbered(tokenizer) for tokenizer in (base, expanded))
         for number, piece in enumerate(old):
@@ -56,13 +64,17 @@ class AddedPieces:
                 other = repr(new[number]) if number < len(new) else "missing"
                 raise UserError(
                     f"piece {number} is {piece!r} in the teacher's vocabulary and {other} in the corpus's; tokenize "
-                    "the corpus with the teacher's tokenizer, or with a WordPieceVocabulary whose base is the teacher"
+                    "the corpus with the teacher's tokenizer, or with a WordPieceVocabulary (AddedWords for GPT-2 and "
+                    "T5) whose base is the teacher"
                 )
         further = new[len(old) :]
-        if further and type(base.backend.model).__name__ != "WordPiece":
+        kind = type(base.backend.model).__name__
+        if further and kind in _WITH_ADDED_WORDS:
+            return cls(len(old), _spelt(further, base, expanded))
+        if further and kind != "WordPiece":
             raise UserError(
-                f"the teacher's vocabulary is of kind {type(base.backend.model).__name__}, and only WordPiece ones can "
-                "be expanded; give the corpus the teacher's own tokenizer"
+                f"the teacher's vocabulary is of kind {kind}, and only WordPiece, BPE and Unigram ones can be "
+                "expanded; give the corpus the teacher's own tokenizer"
             )
         pieces = {piece: number for number, piece in enumerate(old)}
         unknown = base.wrapped.unk_token_id
@@ -114,15 +126,36 @@ def parts_of(piece: str, vocabulary: Mapping[str, int]) -> tuple[int, ...]:
     return tuple(found)
 
 
-def from_layers(teacher: Any, layers: Sequence[int], added: AddedPieces, new: str, seed: int) -> Any:
-    """A student that begins with some of its teacher's layers.
+def _spelt(words: Sequence[str], base: Tokenizer, expanded: Tokenizer) -> tuple[tuple[int, ...], ...]:
+    """What a tokenizer makes of added words as they stand in running text, after a blank."""
+    known = expanded.wrapped.get_added_vocab()
+    for word in words:
+        if word not in known:
+            raise UserError(
+                f"piece {word!r} of the corpus's vocabulary is new but no added token, so it changed how the teacher's "
+                "other pieces are made; expand the vocabulary with AddedWords"
+            )
+    encodings = base.backend.encode_batch([f" {word}" for word in words], add_special_tokens=False)
+    return tuple(tuple(encoding.ids) or (base.wrapped.unk_token_id,) for encoding in encodings)
+
+
+def from_layers(
+    teacher: Any,
+    layers: Sequence[int],
+    added: AddedPieces,
+    new: str,
+    seed: int,
+    stage: str = MaskedLMDistillation.__name__,
+) -> Any:
+    """A student that begins with some of its teacher's layers; of T5, with these of its encoder and of its decoder.
 
     Args:
-        teacher: A masked-language model of transformers.
+        teacher: A language model of transformers.
         layers: Which, counted from 0.
         added: What the student's vocabulary has beyond the teacher's.
         new: How embeddings and output biases of new pieces begin: ``mean`` or ``random``.
         seed: Of random ones.
+        stage: Name of the stage that takes them, for the error.
 
     Returns:
         A model in training mode, float32, on the CPU.
@@ -130,14 +163,18 @@ def from_layers(teacher: Any, layers: Sequence[int], added: AddedPieces, new: st
     Raises:
         UserError: For a layer that the teacher lacks, with the number of those that it has.
     """
-    check_layers(tuple(layers), teacher.config.num_hidden_layers)
-    pieces = added.size if added.parts else teacher.config.vocab_size
-    student = _made(teacher, {"num_hidden_layers": len(layers), "vocab_size": pieces}, seed)
+    config = teacher.config
+    depths = {name: getattr(config, name) for name in _DEPTHS if getattr(config, name, None) is not None}
+    check_layers(tuple(layers), min(depths.values()), stage)
+    pieces = added.size if added.parts else config.vocab_size
+    student = _made(teacher, {**dict.fromkeys(depths, len(layers)), "vocab_size": pieces}, seed)
+    layer = _LAYERS.get(config.model_type, _LAYER)
     states = teacher.state_dict()
     vocabulary = _of_pieces(teacher)
     taken = {}
     for name, value in student.state_dict().items():
-        source = _LAYER.sub(lambda match: str(layers[int(match[0])]), name)
+        # T5's first layer has the positions of all, whichever layer of the teacher it is.
+        source = name if _OF_FIRST_LAYER in name else layer.sub(lambda match: str(layers[int(match[0])]), name)
         found = states[source]
         if source in vocabulary:
             deviation = None if new == "mean" else _deviation(teacher, value)
@@ -208,7 +245,9 @@ def _of_pieces(model: Any) -> frozenset[str]:
 
 def _deviation(teacher: Any, rows: Tensor) -> float:
     """Of new random rows: as transformers initialises embeddings; biases begin at 0."""
-    return float(teacher.config.initializer_range) if rows.dim() > 1 else 0.0
+    config = teacher.config
+    deviation = config.initializer_factor if config.model_type == "t5" else config.initializer_range
+    return float(deviation) if rows.dim() > 1 else 0.0
 
 
 def _numbered(tokenizer: Tokenizer) -> list[str]:

@@ -85,8 +85,19 @@ class Tokenizer:
 
     @property
     def pad(self) -> int:
-        """The piece that fills rows up; always masked, so its number matters to no result."""
-        return int(self.wrapped.pad_token_id or 0)
+        """The piece that fills rows up; always masked.
+
+        A tokenizer without one, such as GPT-2's, gives the piece that ends a text: classifiers of such models look for
+        the last piece that is another one.
+        """
+        pad, end = self.wrapped.pad_token_id, self.wrapped.eos_token_id
+        return int(pad if pad is not None else end if end is not None else 0)
+
+    @property
+    def separator(self) -> tuple[int, ...]:
+        """Pieces between the texts of a corpus: those after a text or, where it adds none, the piece that ends one."""
+        end = self.wrapped.eos_token_id
+        return self.suffix or (() if end is None else (int(end),))
 
     @property
     def types(self) -> bool:
@@ -218,6 +229,8 @@ def _load(place: _Place, on_words: bool) -> Tokenizer:
     backend = wrapped.backend_tokenizer
     backend.no_truncation()
     backend.no_padding()
+    if wrapped.eos_token_id is not None and backend.num_special_tokens_to_add(True) == 0:
+        _separate_pairs(backend, wrapped.eos_token, wrapped.eos_token_id)
     probe = backend.encode("a")
     inside = [index for index, sequence in enumerate(probe.sequence_ids) if sequence is not None]
     if not inside:
@@ -229,3 +242,10 @@ def _load(place: _Place, on_words: bool) -> Tokenizer:
         suffix=tuple(probe.ids[inside[-1] + 1 :]),
         pair_overhead=backend.num_special_tokens_to_add(True),
     )
+
+
+def _separate_pairs(backend: Any, end: str, number: int) -> None:
+    """Puts the piece that ends a text between those of a pair, which GPT-2's tokenizer would run into each other."""
+    from tokenizers.processors import TemplateProcessing
+
+    backend.post_processor = TemplateProcessing(single="$A", pair=f"$A {end} $B", special_tokens=[(end, number)])

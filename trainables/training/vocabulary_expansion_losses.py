@@ -7,7 +7,7 @@ teacher knows. New pieces' positions are left out before anything is computed of
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import torch
@@ -147,12 +147,40 @@ def of_logits(
         }
         return torch.stack([each[name]().sum() for name in names])
 
-    rows = max(1, at_once // pieces)
-    if len(own) <= rows:
-        total = sums(own, wanted)
-    else:
-        parts = zip(torch.split(own, rows), torch.split(wanted, rows), strict=True)
-        total = torch.stack(
-            [checkpoint.checkpoint(sums, *part, use_reentrant=False, preserve_rng_state=False) for part in parts]
-        ).sum(dim=0)
+    total = torch.stack(list(_in_parts(sums, (own, wanted), max(1, at_once // pieces)))).sum(dim=0)
     return dict(zip(names, total / max(1, len(own)), strict=True))
+
+
+def of_pieces(
+    logits: Callable[[Tensor], Tensor], features: Tensor, targets: Tensor, pieces: int, at_once: int = _LOGITS_AT_ONCE
+) -> tuple[Tensor, Tensor]:
+    """Cross-entropies of pieces to be said, in bounded memory as :func:`of_logits`.
+
+    Args:
+        logits: Makes logits ``[positions, pieces]`` of features.
+        features: ``[positions, width]``.
+        targets: The pieces to be said ``[positions]``.
+        pieces: Width of logits.
+        at_once: Logits in one part at most.
+
+    Returns:
+        The loss of each ``[positions]``, and whether it is the likeliest piece.
+    """
+
+    def each(own: Tensor, wanted: Tensor) -> Tensor:
+        found = logits(own)
+        right = (found.argmax(dim=-1) == wanted).float()
+        return torch.stack([functional.cross_entropy(widened(found), wanted, reduction="none"), right])
+
+    parts = list(_in_parts(each, (features, targets), max(1, at_once // pieces)))
+    loss, right = torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
+    return loss, right.bool()
+
+
+def _in_parts(work: Callable[..., Tensor], inputs: tuple[Tensor, ...], rows: int) -> Iterator[Tensor]:
+    """Work on some rows at a time, done again on the way back; where one part is all, it is simply done."""
+    if len(inputs[0]) <= rows:
+        yield work(*inputs)
+        return
+    for part in zip(*(torch.split(each, rows) for each in inputs), strict=True):
+        yield checkpoint.checkpoint(work, *part, use_reentrant=False, preserve_rng_state=False)

@@ -17,7 +17,7 @@ def add(subparsers: Any) -> None:
         "the VE-KD paper's tables, ours beside the printed numbers, and its figures with ours",
         ["--table 1", "--table 3 4 --html tables.html", "--figure 2 --png figure.png"],
     )
-    parser.add_argument("--table", nargs="+", type=int, default=[], metavar="N", help="of the paper: 1, 2, 3, 4, 6, 7")
+    parser.add_argument("--table", nargs="+", type=int, default=[], metavar="N", help="of the paper: 1 to 4, 6 to 9")
     parser.add_argument("--figure", type=int, metavar="N", help="of the paper: 2, 3, 4")
     parser.add_argument("--sweep", help="name of the sweep (default: of those with rows of the table the latest)")
     parser.add_argument("--preset", choices=("mini", "paper"), default="paper", help="whose sizes a figure has (paper)")

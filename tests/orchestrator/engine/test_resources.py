@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,8 +14,10 @@ from orchestrator.engine import resources
 from orchestrator.engine.resources import PACKINGS, Capacity, Cluster, Request, Shares, estimate_memory, packed_fraction
 from trainables.errors import UserError
 from trainables.stages import (
+    AddedWords,
     CrossValidation,
     FineTune,
+    GenerativeLMDistillation,
     MaskedLanguageModel,
     MaskedLMDistillation,
     Pretrained,
@@ -219,6 +222,43 @@ def test_a_distillation_on_a_corpus_is_sized_by_its_micro_batch_and_its_vocabula
     assert estimate_memory(MaskedLMDistillation(base, expanded, batch_size=240, micro_batch_size=8)) > known
     logits = 8 * 512 * 2 * 30_522 * 4  # of both models in single precision, which they cannot be computed without
     assert known > logits + 110e6 * 16
+
+
+@pytest.mark.parametrize(
+    ("names", "config"),
+    [
+        (
+            ("n_embd", "n_layer", "n_positions"),
+            {"model_type": "gpt2", "n_embd": 768, "n_layer": 12, "n_positions": 1024, "vocab_size": 50_257},
+        ),
+        (
+            ("d_model", "num_layers", "d_ff"),
+            {"model_type": "t5", "d_model": 512, "num_layers": 6, "d_ff": 2048, "vocab_size": 32_128},
+        ),
+    ],
+)
+def test_generative_models_are_sized_by_their_own_names(
+    names: tuple[str, ...], config: dict[str, Any], tmp_path: Path
+) -> None:
+    def stage(name: str, **changed: int) -> GenerativeLMDistillation:
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "config.json").write_text(json.dumps({**config, **changed}))
+        for file in ("model.safetensors", "tokenizer.json"):
+            (folder / file).write_text("{}")
+        model = Pretrained(str(folder))
+        return GenerativeLMDistillation(model, TokenizedCorpus("mini:domain", model), layers=(0,), micro_batch_size=8)
+
+    known = stage("known")
+    for name in names:
+        assert estimate_memory(stage(name, **{name: config[name] * 2})) > estimate_memory(known)
+    words = AddedWords("mini:domain", known.teacher, 60_000)
+    more = GenerativeLMDistillation(
+        known.teacher, TokenizedCorpus("mini:domain", words), layers=(0,), micro_batch_size=8
+    )
+    assert estimate_memory(more) > estimate_memory(known)
+    logits = 8 * 512 * 2 * config["vocab_size"] * 4
+    assert estimate_memory(known) > logits
 
 
 def test_what_runs_no_model_needs_no_gpu(base: Pretrained) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -69,6 +70,28 @@ def test_with_all_layers_a_student_is_its_teacher(make: Callable[[Path], Path], 
     assert student.get_output_embeddings().weight is student.get_input_embeddings().weight
     mine, theirs = dict(student.named_parameters()), dict(teacher.named_parameters())
     assert not {value.data_ptr() for value in mine.values()} & {value.data_ptr() for value in theirs.values()}
+
+
+@pytest.mark.parametrize("make", [tiny.gpt2, tiny.t5])
+def test_a_generative_student_is_made_of_its_teachers_layers(make: Callable[..., Path], tmp_path: Path) -> None:
+    folder = make(tmp_path, layers=3)
+    teacher, base = models.generative(folder).eval(), tokenizers.load(folder)
+    nothing = AddedPieces.of(base, base)
+    every, some = (students.from_layers(teacher, layers, nothing, "mean", 0).eval() for layers in ((0, 1, 2), (1, 2)))
+    inputs = _inputs(300)
+    if teacher.config.is_encoder_decoder:
+        inputs["decoder_input_ids"] = inputs["input_ids"]
+    assert torch.equal(every(**inputs).logits, teacher(**inputs).logits)
+    states, own = teacher.state_dict(), some.state_dict()
+    taken = {name for name in own if not torch.equal(own[name], states[name])}
+    assert taken
+    for name in taken:  # else it is no layer's, or of every first layer: T5's positions
+        source = re.sub(r"(?<=h\.|k\.)\d", lambda found: str(int(found[0]) + 1), name, count=1)
+        assert torch.equal(own[name], states[source]), name
+    assert not any("relative_attention_bias" in name for name in taken)
+    for layers in ((0, 3), (5,)):
+        with pytest.raises(UserError, match=r"GenerativeLMDistillation.layers=.* has 3 \(0 to 2\)"):
+            students.from_layers(teacher, layers, nothing, "mean", 0, "GenerativeLMDistillation")
 
 
 @pytest.mark.parametrize("make", [tiny.bert, tiny.roberta, tiny.distilbert])
@@ -203,7 +226,7 @@ def test_a_vocabulary_that_is_no_expansion_is_refused(teacher_folder: Path, base
         AddedPieces.of(base, tokenizers.load(other))
 
 
-def test_only_word_pieces_can_be_expanded(roberta: Path, tmp_path: Path) -> None:
+def test_byte_pairs_are_expanded_by_added_words_alone(roberta: Path, tmp_path: Path) -> None:
     base = tokenizers.load(roberta)
     assert AddedPieces.of(base, base).parts == ()
     shutil.copytree(roberta, tmp_path / "more")
@@ -211,5 +234,5 @@ def test_only_word_pieces_can_be_expanded(roberta: Path, tmp_path: Path) -> None
     content: dict[str, Any] = json.loads(path.read_text())
     content["model"]["vocab"]["studyteam"] = len(base.wrapped)
     path.write_text(json.dumps(content))
-    with pytest.raises(UserError, match="of kind BPE, and only WordPiece ones can be expanded"):
+    with pytest.raises(UserError, match=r"'studyteam' .* is new but no added token.*with AddedWords"):
         AddedPieces.of(base, tokenizers.load(tmp_path / "more"))
