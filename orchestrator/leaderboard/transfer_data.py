@@ -85,7 +85,7 @@ def _compare(rows: pd.DataFrame, task: str, student: str) -> Comparison:
     for part in (distilled, own[own["method"].str.startswith(_TUNED)]):
         for (method, names), some in part.groupby([part["method"], part["teachers"].map(_joined)], sort=False):
             ours[str(method).partition("_")[2], str(names) or OWN_LABELS] = _cell(some)
-    teachers = tuple(dict.fromkeys(name for names in distilled["teachers"] for name in names))
+    teachers = tuple(sorted({name for names in distilled["teachers"] for name in names}))
     for name in teachers:
         alone = rows[(rows["method"] == FINE_TUNED) & (rows["model"] == name)]
         if len(alone):
