@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 from collections.abc import Generator, Sequence
 from typing import Any, Protocol
@@ -27,7 +28,7 @@ class CorpusStage(Protocol):
     def seed(self) -> int: ...  # noqa: D102
 
 
-class CorpusObjective:
+class CorpusObjective(abc.ABC):
     """A corpus and what is trained on it; a subclass is an :class:`~trainables.training.loop.Objective`.
 
     Args:
@@ -85,9 +86,9 @@ class CorpusObjective:
                 found[f"dev/{name}"] = value / count
         return found
 
+    @abc.abstractmethod
     def held_out_sums(self, batch: Batch) -> dict[str, Tensor]:
         """Sums over a batch by name, and what they are to be divided by, ``[2]`` each; without gradients."""
-        raise NotImplementedError
 
     def new_share(self) -> Generator[Progress, None, float]:
         """Share of the held-out positions that hold a new piece."""
